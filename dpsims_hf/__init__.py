@@ -1,0 +1,45 @@
+"""DP-SIMS for Hugging Face: semantic label map + noise -> photo-like image, in one forward pass.
+
+`import dpsims_hf` registers the models with the Auto classes. timm, diffusers, datasets and gradio are imported only
+when the part that needs them is used.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from transformers import AutoConfig, AutoImageProcessor, AutoModel
+
+from .configuration_dpsims import DPSIMSDiscriminatorConfig, DPSIMSGeneratorConfig
+from .image_processing_semantic import SemanticImageProcessor
+from .modeling_dpsims import DPSIMSGenerator
+from .modeling_dpsims_discriminator import DPSIMSDiscriminator
+
+
+__version__ = "0.1.0"
+
+# diffusers takes seconds to import: the pipeline is loaded at first use.
+_LAZY = {"SemanticImageSynthesisPipeline": ".pipeline_semantic_image_synthesis"}
+
+for _config, _model in (
+    (DPSIMSGeneratorConfig, DPSIMSGenerator),
+    (DPSIMSDiscriminatorConfig, DPSIMSDiscriminator),
+):
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    AutoModel.register(_config, _model, exist_ok=True)
+AutoImageProcessor.register(DPSIMSGeneratorConfig, slow_image_processor_class=SemanticImageProcessor, exist_ok=True)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)
+
+
+__all__ = [
+    "DPSIMSDiscriminator",
+    "DPSIMSDiscriminatorConfig",
+    "DPSIMSGenerator",
+    "DPSIMSGeneratorConfig",
+    "SemanticImageProcessor",
+    "SemanticImageSynthesisPipeline",
+]

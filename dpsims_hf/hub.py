@@ -1,0 +1,289 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""Checkpoint folders: write them whole or not at all, give them a card, check them, push them to the Hub.
+
+Command: `python -m dpsims_hf.hub push DIR REPO_ID [--private]`.
+"""
+
+import argparse
+import copy
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+import torch
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from transformers import BaseImageProcessor, PreTrainedModel
+
+from .model_card import CARD_PATH, fill_model_card, load_model_card_template
+from .pipeline_checkpoint_folder import CLOSURE_PATTERNS, DISCRIMINATOR_FOLDER, write_components
+
+
+# What save_model_folder writes; the rest of a folder that it replaces is kept, and push leaves it behind.
+MODEL_FILES = ("config.json", "model*.safetensors*", "preprocessor_config.json", "model_index.json", "README.md")
+EXTRA_UPLOADS = ("LICENSE*", "NOTICE*", "*.png", "*.jpg", "*.jpeg", "*.webp")  # what a card shows or refers to
+STORED_DTYPES = (torch.float32, torch.float16)
+
+
+# -- writing --------------------------------------------------------------------------------------------------------
+
+
+def save_model_folder(
+    output_dir: str | os.PathLike,
+    generator: PreTrainedModel,
+    processor: BaseImageProcessor,
+    discriminator: PreTrainedModel | None = None,
+    include_backbone: bool = False,
+    card: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    fold_spectral_norm: bool = False,
+    overwrite: bool = True,
+) -> Path:
+    """Write a checkpoint folder that the Auto classes and the pipeline load, with this package or without it.
+
+    Everything is written to a hidden sibling folder and renamed at the end. What else an existing folder holds (runs,
+    training states, pictures) stays in it.
+
+    Args:
+        output_dir: the folder.
+        generator: unwrapped (no DDP, no accelerate wrapper); it and the others are left as they are.
+        processor: decodes label maps.
+        discriminator: goes to discriminator/; None leaves it out.
+        include_backbone: put the weights of the discriminator's frozen backbone inside (the card then names their
+            licence).
+        card: text of README.md; None fills the template with what the models know.
+        dtype: how tensors of two and more dimensions are stored; biases and statistics stay float32, and `AutoModel`
+            loads float32 in any case.
+        fold_spectral_norm: store plain weights (smaller, faster; training cannot continue from them).
+        overwrite: replace an existing checkpoint.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        ValueError: for an existing folder without `overwrite`, a dtype that is neither float32 nor float16, weights
+            that do not fit into it, or backbone weights that were never loaded.
+    """
+    target = Path(output_dir).resolve()
+    if dtype not in STORED_DTYPES:
+        raise ValueError(f"dtype={dtype}: weights are stored as torch.float32 or torch.float16")
+    if target.exists() and not overwrite:
+        raise ValueError(f"{output_dir} exists; pass overwrite=True, or another folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed here
+    try:
+        network = folded_copy(generator) if fold_spectral_norm else generator
+        write_components(staging, network, processor, discriminator, include_backbone=include_backbone)
+        for folder in (staging, staging / DISCRIMINATOR_FOLDER):
+            _store_tensors(folder, dtype)
+        if card is None:
+            card = fill_model_card(network, processor, discriminator, include_backbone=include_backbone, dtype=dtype)
+        (staging / "README.md").write_text(card, encoding="utf-8")
+        _move_into_place(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def folded_copy(generator: PreTrainedModel) -> PreTrainedModel:
+    """A copy in eval mode, on the CPU, whose spectrally normalised weights are plain ones.
+
+    Built afresh, since a deepcopy of a parametrised module shares its class with the original: folding the copy would
+    break the original. The global random state is left as it is, so that a run goes on as if it had not saved.
+    """
+    if not hasattr(generator, "fold_spectral_norm"):
+        raise ValueError(f"{type(generator).__name__} has no spectral norm to fold; pass fold_spectral_norm=False")
+    with torch.random.fork_rng(devices=[]):
+        fresh = type(generator)(copy.deepcopy(generator.config))
+    fresh.load_state_dict(generator.state_dict())
+    return fresh.eval().fold_spectral_norm()
+
+
+def _store_tensors(folder: Path, dtype: torch.dtype) -> None:
+    """Rewrite weights: matrices and kernels as `dtype`, other floats as float32; the config says float32 anyway."""
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        return
+    config = json.loads(config_file.read_text(encoding="utf-8"))
+    config["dtype"] = "float32"  # AutoModel's default is this entry, not the type of the stored tensors
+    config_file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for path in folder.glob("*.safetensors"):
+        tensors = {name: _stored(name, tensor, dtype) for name, tensor in load_file(path).items()}
+        rewritten = path.with_suffix(".rewritten")  # `path` is mapped into memory while its tensors live
+        save_file(tensors, rewritten, metadata={"format": "pt"})
+        rewritten.chmod(config_file.stat().st_mode)  # safetensors writes files that only their owner can read
+        rewritten.replace(path)
+
+
+def _stored(name: str, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    cast = tensor.to(dtype if tensor.ndim >= 2 else torch.float32)
+    if not torch.isfinite(cast).all():
+        raise ValueError(f"weight {name} holds values that are not finite in {cast.dtype}; store it as torch.float32")
+    return cast.contiguous()
+
+
+def _is_model_entry(name: str) -> bool:
+    return name == DISCRIMINATOR_FOLDER or any(fnmatch(name, pattern) for pattern in MODEL_FILES + CLOSURE_PATTERNS)
+
+
+def _move_into_place(staging: Path, target: Path) -> None:
+    """Rename `staging` to `target`; of an older `target` keep what is no part of a model."""
+    previous = target.with_name(f".{target.name}.previous")
+    if previous.exists() and not target.exists():
+        previous.rename(target)  # a run was killed between the two renames below
+    if target.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        target.rename(previous)
+    try:
+        staging.rename(target)
+    except OSError:
+        if previous.exists():
+            previous.rename(target)
+        raise
+    if previous.exists():
+        for entry in previous.iterdir():
+            if not _is_model_entry(entry.name):
+                entry.rename(target / entry.name)
+        shutil.rmtree(previous)
+
+
+# -- checking and pushing -------------------------------------------------------------------------------------------
+
+
+def validate_model_folder(folder: str | os.PathLike) -> list[str]:
+    """What is wrong with a checkpoint folder, one line each; an empty list means that it can be published."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        return [f"{folder} is no folder"]
+    problems = [*_network_problems(folder, folder), *_card_problems(folder / "README.md")]
+    if (folder / DISCRIMINATOR_FOLDER).is_dir():
+        problems += _network_problems(folder / DISCRIMINATOR_FOLDER, folder)
+    problems += _auto_map_problems(folder / "preprocessor_config.json", folder)
+    if not (folder / "model_index.json").is_file():
+        problems.append(f"{folder / 'model_index.json'} is missing")
+    return problems
+
+
+def _network_problems(folder: Path, root: Path) -> list[str]:
+    problems = _auto_map_problems(folder / "config.json", root)
+    weights = sorted(folder.glob("model*.safetensors"))
+    if not weights:
+        problems.append(f"{folder / 'model.safetensors'} is missing")
+    for path in weights:
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                if not list(tensors.keys()):
+                    problems.append(f"{path} holds no weights")
+        except (SafetensorError, OSError) as error:
+            problems.append(f"{path} cannot be read ({error}); save the model again")
+    return problems
+
+
+def _auto_map_problems(config_file: Path, root: Path) -> list[str]:
+    """The Auto classes find their code by the auto_map: each file that it names stands at the root."""
+    if not config_file.is_file():
+        return [f"{config_file} is missing"]
+    try:
+        auto_map = json.loads(config_file.read_text(encoding="utf-8")).get("auto_map")
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        return [f"{config_file} is no JSON object ({error})"]
+    if not auto_map:
+        return [f"{config_file} has no auto_map; write the folder by save_model_folder"]
+    files = sorted({f"{str(reference).split('.')[0]}.py" for reference in auto_map.values()})
+    return [f"{root / name} is missing (named in {config_file.name})" for name in files if not (root / name).is_file()]
+
+
+def _card_problems(path: Path) -> list[str]:
+    if not path.is_file():
+        return [f"{path} is missing: a published model has a card"]
+    try:
+        card = ModelCard.load(path)
+    except Exception as error:  # yaml's and huggingface_hub's errors have no common base
+        return [f"{path}: its front matter cannot be read ({' '.join(str(error).split())})"]
+    problems = [f"{path}: its front matter has no {key}" for key in ("license", "tags") if not card.data.get(key)]
+    return problems + ([f"{path} still has an unfilled field '{{{{'"] if "{{" in card.text else [])
+
+
+def push_folder(folder: str | os.PathLike, repo_id: str, private: bool = False, token: str | None = None) -> str:
+    """Check a checkpoint folder and upload it; only its model files, card, licence and pictures go.
+
+    Args:
+        folder: written by `save_model_folder`.
+        repo_id: "user/name"; made if it does not exist.
+        private: make it private.
+        token: of the Hub; None takes the one stored by `hf auth login`.
+
+    Returns:
+        The repository's address.
+
+    Raises:
+        ValueError: if the folder is not fit to publish, listing why.
+    """
+    problems = validate_model_folder(folder)
+    if problems:
+        raise ValueError(f"{folder} is not ready to publish: " + "; ".join(problems))
+    api = HfApi(token=token)
+    url = api.create_repo(repo_id, private=private, exist_ok=True, repo_type="model")
+    patterns = [*MODEL_FILES, *CLOSURE_PATTERNS, *EXTRA_UPLOADS]
+    patterns += [f"{DISCRIMINATOR_FOLDER}/{name}" for name in ("config.json", "model*.safetensors*")]
+    api.upload_folder(
+        repo_id=repo_id,
+        folder_path=folder,
+        allow_patterns=patterns,
+        ignore_patterns=["README.md", "*/*/*"],
+        commit_message="Upload model",
+    )
+    # On the Hub the card's examples name the repository instead of the folder.
+    card = (Path(folder) / "README.md").read_text(encoding="utf-8")
+    card = card.replace(f'path = "{CARD_PATH}"', f'path = "{repo_id}"')
+    api.upload_file(
+        repo_id=repo_id, path_or_fileobj=card.encode(), path_in_repo="README.md", commit_message="Upload model card"
+    )
+    return str(url)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dpsims_hf.hub", description="Publish checkpoint folders.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("push", help="check a checkpoint folder and upload it to the Hugging Face Hub")
+    command.add_argument("folder", metavar="DIR", help="checkpoint folder")
+    command.add_argument("repo_id", metavar="REPO_ID", help="user/name on the Hub")
+    command.add_argument("--private", action="store_true", help="make the repository private")
+    options = parser.parse_args(arguments)
+    try:
+        url = push_folder(options.folder, options.repo_id, private=options.private)
+    except OfflineModeIsEnabled:
+        reason = "HF_HUB_OFFLINE is set; unset it to reach the Hub"
+    except LocalTokenNotFoundError:
+        reason = "no Hub token; run `hf auth login`, or set HF_TOKEN"
+    except (ValueError, HFValidationError, HfHubHTTPError, ConnectionError) as error:
+        reason = " ".join(str(error).split())
+    else:
+        print(url)
+        return 0
+    print(f"error: {reason}", file=sys.stderr)
+    return 1
+
+
+__all__ = [
+    "fill_model_card",
+    "folded_copy",
+    "load_model_card_template",
+    "push_folder",
+    "save_model_folder",
+    "validate_model_folder",
+]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Features and projections of the contrastive loss (DP-SIMS Sec. 3.3): frozen networks, then per scale a convolution
+and a two-layer MLP, trained together with the generator.
+"""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..modeling_dpsims_discriminator import FrozenBackbone
+
+
+VGG19_LAYERS = {"features.11": "relu3_1", "features.20": "relu4_1", "features.29": "relu5_1"}  # strides 4, 8, 16
+VGG19_CHANNELS = [256, 512, 512]
+
+
+@dataclass(frozen=True)
+class FeatureNetworkSpec:
+    """Which frozen network gives features for InfoNCE.
+
+    Args:
+        network: "torchvision_vgg19" (relu3_1, relu4_1, relu5_1) or any timm name.
+        out_indices: timm levels; not used by torchvision_vgg19.
+        weights: a local safetensors file; None downloads by torchvision or timm; "random" for tests.
+        kwargs: further timm arguments.
+        mean, std: input normalisation for images in [0, 1]; None asks timm's record.
+    """
+
+    network: str = "torchvision_vgg19"
+    out_indices: tuple[int, ...] | None = None
+    weights: str | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+class TorchvisionVGG19(nn.Module):
+    """relu3_1, relu4_1 and relu5_1 (strides 4, 8, 16) of torchvision's VGG19, frozen."""
+
+    def __init__(self, weights: str | os.PathLike | None = None) -> None:
+        super().__init__()
+        from torchvision.models import VGG19_Weights, vgg19
+        from torchvision.models.feature_extraction import create_feature_extractor
+
+        network = vgg19(weights=VGG19_Weights.IMAGENET1K_V1 if weights is None else None)
+        if weights not in (None, "random"):
+            from safetensors.torch import load_file
+
+            network.load_state_dict(load_file(weights))
+        self.network = create_feature_extractor(network, VGG19_LAYERS)
+        self.channels = VGG19_CHANNELS
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+        self.requires_grad_(False).train(False)
+
+    def train(self, mode: bool = True) -> "TorchvisionVGG19":
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+        """Features of images (batch, 3, height, width) in [-1, 1], fine to coarse."""
+        return list(self.network(((pixel_values + 1) / 2 - self.mean) / self.std).values())
+
+
+class FeatureNetworks(nn.Module):
+    """One or several frozen networks whose levels are listed one after another.
+
+    Args:
+        specs: the networks.
+    """
+
+    def __init__(self, specs: list[FeatureNetworkSpec]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(self._build(spec) for spec in specs)
+        self.channels = [width for network in self.networks for width in network.channels]
+
+    @staticmethod
+    def _build(spec: FeatureNetworkSpec) -> nn.Module:
+        if spec.network == "torchvision_vgg19":
+            return TorchvisionVGG19(spec.weights)
+        network = FrozenBackbone(spec.network, spec.kwargs, spec.out_indices, spec.mean, spec.std)
+        if spec.weights != "random":
+            network.load_weights(spec.weights)
+        return network
+
+    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+        """Features of images (batch, 3, height, width) in [-1, 1] of all networks."""
+        return [level for network in self.networks for level in network(pixel_values)]
+
+
+class ProjectionHeads(nn.Module):
+    """Per scale a 3x3 convolution, then a two-layer MLP at the sampled positions; unit vectors come out.
+
+    Args:
+        channels: widths of the feature levels.
+        hidden_dim: width of the convolution and of the MLP's middle.
+        output_dim: d_v.
+    """
+
+    def __init__(self, channels: list[int], hidden_dim: int = 256, output_dim: int = 256) -> None:
+        super().__init__()
+        # Activations of raw backbones differ by orders of magnitude; without affine weights this only sets their scale.
+        self.norms = nn.ModuleList(nn.GroupNorm(1, width, affine=False) for width in channels)
+        self.convolutions = nn.ModuleList(nn.Conv2d(width, hidden_dim, 3, padding=1) for width in channels)
+        self.mlps = nn.ModuleList(
+            nn.Sequential(nn.Linear(hidden_dim, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, output_dim))
+            for _ in channels
+        )
+
+    def forward(self, features: list[torch.Tensor], positions: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Project.
+
+        Args:
+            features: per level (batch, C_l, H_l, W_l).
+            positions: per level (batch, P_l) int64, flat coordinates.
+
+        Returns:
+            Per level (batch, P_l, output_dim), L2-normalised, float32.
+        """
+        projected = []
+        for level, index, norm, convolution, mlp in zip(
+            features, positions, self.norms, self.convolutions, self.mlps, strict=True
+        ):
+            embedded = F.gelu(convolution(norm(level.float()))).flatten(2).transpose(1, 2)
+            sampled = embedded.gather(1, index[..., None].expand(-1, -1, embedded.shape[-1]))
+            projected.append(F.normalize(mlp(sampled), dim=-1))
+        return projected
+
+
+def sample_positions(
+    sizes: list[tuple[int, int]], batch_size: int, num_negatives: int, generator: torch.Generator
+) -> list[torch.Tensor]:
+    """N + 1 distinct positions per image and level (all of them where a level has fewer), drawn on the CPU."""
+    drawn = []
+    for height, width in sizes:
+        order = torch.rand(batch_size, height * width, generator=generator).argsort(dim=1)
+        drawn.append(order[:, : num_negatives + 1])
+    return drawn

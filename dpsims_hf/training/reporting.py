@@ -1,0 +1,121 @@
+"""What a run leaves to look at: sample grids, a file of numbers, curves; and tensorboard or other trackers."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.tracking import GeneralTracker, on_main_process
+from PIL import Image
+
+
+class JSONLTracker(GeneralTracker):
+    """Numbers as one JSON object a line in `metrics.jsonl`: needs nothing, reads everywhere.
+
+    Args:
+        run_name: not used; trackers share one signature.
+        logging_dir: where the file stands.
+    """
+
+    name = "jsonl"
+    requires_logging_directory = True
+
+    def __init__(self, run_name: str, logging_dir: str | os.PathLike) -> None:
+        super().__init__()
+        self.path = Path(logging_dir) / "metrics.jsonl"
+
+    @property
+    def tracker(self) -> Path:
+        """The file."""
+        return self.path
+
+    @on_main_process
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        """The options stand in training_options.json already."""
+
+    @on_main_process
+    def log(self, values: dict[str, Any], step: int | None = None, **kwargs: Any) -> None:
+        """Append one line."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+
+TRACKERS = ("tensorboard", "jsonl", "wandb", "trackio")
+
+
+def make_trackers(names: list[str], output_dir: str | os.PathLike) -> list[Any]:
+    """What `Accelerator(log_with=...)` takes for these names; a ValueError lists the known ones."""
+    unknown = [name for name in names if name not in TRACKERS]
+    if unknown:
+        raise ValueError(f"--report_to {unknown[0]!r} is unknown; choose from {', '.join(TRACKERS)}")
+    return [JSONLTracker("train", output_dir) if name == "jsonl" else name for name in names]
+
+
+def sample_grid(rows: list[list[np.ndarray]], gap: int = 4) -> Image.Image:
+    """One picture of equally large (height, width, 3) uint8 pictures, row by row, on white."""
+    height, width = rows[0][0].shape[:2]
+    columns = max(len(row) for row in rows)
+    size = ((height + gap) * len(rows) + gap, (width + gap) * columns + gap, 3)
+    canvas = np.full(size, 255, dtype=np.uint8)
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            top, left = gap + y * (height + gap), gap + x * (width + gap)
+            canvas[top : top + height, left : left + width] = picture
+    return Image.fromarray(canvas)
+
+
+@torch.no_grad()
+def draw_samples(
+    generator: torch.nn.Module, processor: Any, batch: dict[str, torch.Tensor], noises: torch.Tensor
+) -> Image.Image:
+    """label | real | one generated picture per noise, a row for each label map of the batch.
+
+    Args:
+        generator: in eval mode.
+        processor: colours the labels.
+        batch: pixel_values (maps, 3, H, W), label_map (maps, H, W), maybe instance_offsets.
+        noises: (count, noise_dim): column j uses noises[j] for every row.
+    """
+    rows = []
+    for index in range(len(batch["label_map"])):
+        label_map = batch["label_map"][index]
+        inputs = {"label_map": label_map.expand(len(noises), -1, -1), "noise": noises}
+        if "instance_offsets" in batch:
+            inputs["instance_offsets"] = batch["instance_offsets"][index].expand(len(noises), -1, -1, -1)
+        fakes = generator(**inputs).images
+        pictures = torch.cat([batch["pixel_values"][index][None], fakes])
+        photos = processor.postprocess(pictures, output_type="pil")
+        rows.append([np.asarray(processor.colorize(label_map.cpu()))] + [np.asarray(photo) for photo in photos])
+    return sample_grid(rows)
+
+
+def log_image(accelerator: Accelerator, name: str, image: Image.Image, step: int) -> None:
+    """Hand a picture to every tracker that takes pictures."""
+    values = np.asarray(image)[None]
+    for tracker in accelerator.trackers:
+        if tracker.name == "tensorboard":
+            tracker.log_images({name: values}, step=step, dataformats="NHWC")
+        elif tracker.name == "wandb":
+            tracker.log_images({name: values}, step=step)
+
+
+def draw_curves(metrics_file: str | os.PathLike, output_file: str | os.PathLike) -> None:
+    """Plot every column of a metrics.jsonl against the step."""
+    from matplotlib.figure import Figure
+
+    lines = [json.loads(line) for line in Path(metrics_file).read_text().splitlines()]
+    names = [name for name in lines[-1] if name != "step"] if lines else []
+    if not names:
+        return
+    figure = Figure(figsize=(14, 2.6 * ((len(names) + 2) // 3)), layout="constrained")
+    for index, name in enumerate(names):
+        axes = figure.add_subplot((len(names) + 2) // 3, 3, index + 1)
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        axes.plot(*zip(*points, strict=True), linewidth=0.8)
+        axes.set_title(name, fontsize=9)
+        axes.grid(alpha=0.3)
+    figure.savefig(output_file, dpi=90)

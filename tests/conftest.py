@@ -1,0 +1,62 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""Shared fixtures. The environment is set before any library reads it: no network, few threads, no caches at home."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+_CACHE = tempfile.TemporaryDirectory(prefix="dpsims_tests_")  # remote code and data sets that tests load; goes at exit
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HOME", str(Path(_CACHE.name) / "huggingface"))
+os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(_CACHE.name) / "gradio"))
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+import torch  # noqa: E402
+
+
+MAX_THREADS = 2
+torch.set_num_threads(min(MAX_THREADS, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn data set in the local layout: 32x64 pixels, 5 labels, void included. Read only: it is shared."""
+    from dpsims_hf.data.synthetic import write_synthetic_dataset
+
+    return write_synthetic_dataset(tmp_path_factory.mktemp("dataset"))
+
+
+@pytest.fixture
+def tiny_generator():
+    """A random generator for 32x64 pixels and 5 labels, whose noise matters (a fresh network's gates are closed)."""
+    from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = DPSIMSGeneratorConfig.from_preset("tiny", void_label_id=4, attention_gate_init=1.0)
+        return DPSIMSGenerator(config).eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder with a random generator for 32x64 pixels in the synthetic data set's label space."""
+    from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig
+    from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
+    from dpsims_hf.hub import save_model_folder
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = DPSIMSGeneratorConfig.from_preset(
+            "tiny",
+            num_labels=None,
+            id2label=SYNTHETIC_SPEC.id2label,
+            void_label_id=SYNTHETIC_SPEC.void_label_id,
+            attention_gate_init=1.0,
+        )
+        generator = DPSIMSGenerator(config).eval()
+    processor = SYNTHETIC_SPEC.image_processor(size=config.image_size, size_divisor=config.size_divisor)
+    return save_model_folder(tmp_path_factory.mktemp("checkpoints") / "tiny", generator, processor)

@@ -1,0 +1,380 @@
+"""SemanticImageSynthesisPipeline: what comes out is a function of label map and seed; regions, walks, segmentation."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dpsims_hf import (
+    DPSIMSDiscriminator,
+    DPSIMSDiscriminatorConfig,
+    DPSIMSGenerator,
+    DPSIMSGeneratorConfig,
+    SemanticImageProcessor,
+    SemanticImageSynthesisPipeline,
+)
+from dpsims_hf.pipeline_noise import RESAMPLE_SEED_OFFSET, slerp
+
+
+NAMES = {0: "sky", 1: "road", 2: "car", 3: "tree", 4: "void"}
+SIZE = (32, 64)
+
+
+def tiny_generator(**overrides) -> DPSIMSGenerator:
+    """Noise gates open and batch statistics learned: an untrained network would answer 0 or 255 everywhere."""
+    torch.manual_seed(0)
+    config = DPSIMSGeneratorConfig.from_preset(
+        "tiny", num_labels=None, id2label=NAMES, attention_gate_init=1.0, **overrides
+    )
+    generator = DPSIMSGenerator(config)
+    offsets = torch.zeros(4, 2, *SIZE) if config.use_instance_offsets else None
+    with torch.no_grad():
+        for _ in range(20):
+            noise = generator.sample_noise(4)
+            generator(torch.randint(0, len(NAMES), (4, *SIZE)), noise=noise, instance_offsets=offsets)
+        generator.to_image.weight.mul_(0.5)
+    return generator.eval()
+
+
+def tiny_processor() -> SemanticImageProcessor:
+    return SemanticImageProcessor(id2label=NAMES, size={"height": SIZE[0], "width": SIZE[1]}, size_divisor=8)
+
+
+def tiny_discriminator() -> DPSIMSDiscriminator:
+    torch.manual_seed(1)
+    config = DPSIMSDiscriminatorConfig.from_preset("tiny", num_labels=None, id2label=NAMES)
+    return DPSIMSDiscriminator(config).eval()
+
+
+def street(car_left: int = 10) -> np.ndarray:
+    """Sky above, road below, a car on it."""
+    label_map = np.zeros(SIZE, dtype=np.uint8)
+    label_map[16:] = 1
+    label_map[20:28, car_left : car_left + 20] = 2
+    return label_map
+
+
+def pixels(images: list[Image.Image]) -> np.ndarray:
+    return np.stack([np.asarray(image) for image in images])
+
+
+@pytest.fixture(scope="module")
+def pipe() -> SemanticImageSynthesisPipeline:
+    return SemanticImageSynthesisPipeline(tiny_generator(), tiny_processor(), tiny_discriminator())
+
+
+@pytest.fixture(scope="module")
+def folder(pipe, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint") / "model"
+    pipe.save_pretrained(path, include_backbone=True)
+    return path
+
+
+def captured_inputs(pipe, *args, **kwargs) -> list[dict]:
+    """The keyword arguments of every forward pass of the generator."""
+    calls = []
+    handle = pipe.generator_model.register_forward_pre_hook(
+        lambda module, positional, keywords: calls.append(dict(keywords)), with_kwargs=True
+    )
+    try:
+        pipe(*args, **kwargs)
+    finally:
+        handle.remove()
+    return calls
+
+
+def test_images_and_seeds(pipe):
+    output = pipe(street(), seed=5)
+    assert output.seeds == [5, 6, 7, 8]
+    assert [image.size for image in output.images] == [(64, 32)] * 4
+    assert all(isinstance(image, Image.Image) and image.mode == "RGB" for image in output.images)
+    different = {image.tobytes() for image in output.images}
+    assert len(different) == 4, "every seed gives another image"
+    images, seeds = pipe(street(), seed=5, return_dict=False)
+    assert seeds == output.seeds and np.array_equal(pixels(images), pixels(output.images))
+
+
+def test_an_image_is_what_the_network_gives_for_the_seed(pipe):
+    noise = pipe.generator_model.sample_noise(1, generator=torch.Generator().manual_seed(6))
+    with torch.no_grad():
+        direct = pipe.generator_model(torch.from_numpy(street()).long()[None], noise=noise).images
+    expected = ((direct[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(pixels(pipe(street(), seed=5, num_images_per_label_map=2).images)[1], expected)
+
+
+def test_the_same_seed_gives_the_same_image_whatever_is_made_beside_it(pipe):
+    many = pixels(pipe([street(0), street()], seed=0, num_images_per_label_map=3).images)
+    alone = pixels(pipe(street(), seed=2, num_images_per_label_map=1).images)
+    listed = pixels(pipe(street(), seed=[9, 2]).images)
+    assert np.array_equal(many[5], alone[0]) and np.array_equal(listed[1], alone[0])
+    batched = pixels(pipe([street(0), street()], seed=0, num_images_per_label_map=3, batch_size=3).images)
+    assert np.abs(batched.astype(int) - many).max() <= 1, "a larger batch may only round differently"
+
+
+def test_lists_and_batches_come_out_one_label_map_after_the_other(pipe):
+    output = pipe([street(0), street(40)], seed=1, num_images_per_label_map=2)
+    assert output.seeds == [1, 2, 1, 2] and len(output.images) == 4
+    second = pipe(street(40), seed=1, num_images_per_label_map=2)
+    assert np.array_equal(pixels(output.images[2:]), pixels(second.images))
+    batch = pipe(torch.from_numpy(np.stack([street(0), street(40)])).long(), seed=1, num_images_per_label_map=2)
+    assert np.array_equal(pixels(batch.images), pixels(output.images))
+
+
+def test_takes_whatever_the_processor_takes(pipe, tmp_path):
+    expected = pixels(pipe(street(), num_images_per_label_map=1).images)
+    Image.fromarray(street()).save(tmp_path / "index.png")
+    pipe.processor.colorize(street()).save(tmp_path / "colour.png")
+    for label_map in (tmp_path / "index.png", str(tmp_path / "colour.png"), Image.fromarray(street())):
+        assert np.array_equal(pixels(pipe(label_map, num_images_per_label_map=1).images), expected)
+
+
+def test_output_types(pipe):
+    expected = pixels(pipe(street(), num_images_per_label_map=2).images)
+    assert np.array_equal(pipe(street(), num_images_per_label_map=2, output_type="np").images, expected)
+    tensor = pipe(street(), num_images_per_label_map=2, output_type="pt").images
+    assert tensor.shape == (2, 3, *SIZE) and np.array_equal(tensor.permute(0, 2, 3, 1).numpy(), expected)
+    with pytest.raises(ValueError, match="output_type 'jpeg'"):
+        pipe(street(), output_type="jpeg")
+
+
+def test_given_noise_replaces_the_seeds(pipe):
+    noise = torch.cat(
+        [pipe.generator_model.sample_noise(1, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4)]
+    )
+    output = pipe(street(), noise=noise)
+    assert output.seeds == [None, None]
+    expected = pipe(street(), seed=3, num_images_per_label_map=2)
+    assert np.array_equal(pixels(output.images), pixels(expected.images))
+    with pytest.raises(ValueError, match=r"noise has shape \(8,\)"):
+        pipe(street(), noise=noise[0])
+    with pytest.raises(ValueError, match=r"\(1, 3\)"):
+        pipe(street(), noise=torch.zeros(1, 3))
+
+
+def test_the_global_random_state_is_left_alone(pipe):
+    before = torch.get_rng_state()
+    pipe(street(), resample_labels=["car"])
+    pipe.interpolate(street(), steps=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# -- local re-sampling ------------------------------------------------------------------------------------------------
+
+
+def test_resampling_gives_the_class_new_noise_and_the_rest_its_own(pipe):
+    output = pipe(street(), seed=1, num_images_per_label_map=2, resample_labels=["car"], resample_seed=70)
+    assert output.seeds == [1, 2] and output.resample_seeds == [70, 71]
+    regions = torch.from_numpy(street() == 2).long()[None]
+    label_map = torch.from_numpy(street()).long()[None]
+    for index in range(2):
+        draws = [torch.Generator().manual_seed(seed) for seed in (1 + index, 70 + index)]
+        noise = torch.stack([pipe.generator_model.sample_noise(1, generator=rng) for rng in draws], dim=1)
+        with torch.no_grad():
+            direct = pipe.generator_model(label_map, noise=noise, noise_regions=regions).images
+        assert np.array_equal(np.asarray(output.images[index]), pipe.processor.postprocess(direct, "np")[0])
+
+
+def test_resampling_changes_the_class_more_than_the_rest(pipe):
+    plain = pixels(pipe(street(), num_images_per_label_map=4).images).astype(int)
+    resampled = pixels(pipe(street(), num_images_per_label_map=4, resample_labels=["car"]).images)
+    difference = np.abs(plain - resampled).mean(axis=(0, 3))
+    assert difference[street() == 2].mean() > 2 * difference[:, 48:].mean() > 0
+
+
+def test_names_ids_and_masks_say_the_same(pipe):
+    by_name, by_id, by_mask, by_region = (
+        pixels(pipe(street(), num_images_per_label_map=2, **{key: value}).images)
+        for key, value in [
+            ("resample_labels", ["car"]),
+            ("resample_labels", [2]),
+            ("resample_labels", street() == 2),
+            ("resample_regions", torch.from_numpy(street() == 2)),
+        ]
+    )
+    assert np.array_equal(by_name, by_id) and np.array_equal(by_name, by_mask) and np.array_equal(by_name, by_region)
+
+
+def test_a_mask_of_another_size_is_resized_as_the_label_map_is(pipe):
+    large = np.kron(street(), np.ones((2, 2), dtype=np.uint8))
+    large_mask = pixels(pipe(large, num_images_per_label_map=1, resample_labels=large == 2).images)
+    assert np.array_equal(large_mask, pixels(pipe(street(), num_images_per_label_map=1, resample_labels=[2]).images))
+
+
+def test_every_region_has_its_own_noise_whatever_the_others_are(pipe):
+    left, right = np.zeros(SIZE, dtype=int), np.zeros(SIZE, dtype=int)
+    left[20:28, :10], right[20:28, 40:] = 1, 2
+    both = captured_inputs(pipe, street(), num_images_per_label_map=1, resample_regions=left + right)[0]
+    one = captured_inputs(pipe, street(), num_images_per_label_map=1, resample_regions=left)[0]
+    assert both["noise"].shape == (1, 3, 8) and torch.equal(both["noise"][:, :2], one["noise"])
+    assert torch.equal(both["noise_regions"][0], torch.from_numpy(left + right))
+    assert not torch.equal(both["noise"][:, 1], both["noise"][:, 2])
+    # A class beside given regions forms one region more, and takes no pixel from them.
+    more = captured_inputs(
+        pipe, street(), num_images_per_label_map=1, resample_regions=left, resample_labels=["road", "car"]
+    )[0]
+    expected = np.where(left == 1, 1, np.where(street() > 0, 2, 0))
+    assert torch.equal(more["noise_regions"][0], torch.from_numpy(expected))
+
+
+def test_without_resample_seed_the_new_noise_follows_from_the_image_seed(pipe):
+    all_four = pipe(street(), resample_labels=["car"])
+    assert all_four.resample_seeds == [RESAMPLE_SEED_OFFSET + seed for seed in range(4)]
+    alone = pipe(street(), seed=3, num_images_per_label_map=1, resample_labels=["car"])
+    assert np.array_equal(pixels(alone.images)[0], pixels(all_four.images)[3])
+
+
+def test_noise_for_every_region_may_be_given(pipe):
+    regions = (street() == 2).astype(int)
+    noise = torch.randn(1, 2, 8, generator=torch.Generator().manual_seed(0))
+    inputs = captured_inputs(pipe, street(), noise=noise, resample_regions=regions)[0]
+    assert torch.equal(inputs["noise"], noise) and torch.equal(inputs["noise_regions"][0], torch.from_numpy(regions))
+    with pytest.raises(ValueError, match="resample_regions"):
+        pipe(street(), noise=noise)
+
+
+def test_resampling_errors(pipe):
+    with pytest.raises(ValueError, match="no class 'bicycle'.*0 sky, 1 road, 2 car, 3 tree, 4 void"):
+        pipe(street(), resample_labels=["car", "bicycle"])
+    with pytest.raises(ValueError, match="no class 9"):
+        pipe(street(), resample_labels=[9])
+    with pytest.raises(ValueError, match="mask of shape"):
+        pipe(street(), resample_regions=np.zeros((1, *SIZE), dtype=int))
+    with pytest.raises(ValueError, match="float32"):
+        pipe(street(), resample_regions=np.zeros(SIZE, dtype=np.float32))
+
+
+def test_resampling_an_absent_class_changes_nothing(pipe):
+    plain = pixels(pipe(street(), num_images_per_label_map=2).images)
+    assert np.array_equal(pixels(pipe(street(), num_images_per_label_map=2, resample_labels=["tree"]).images), plain)
+
+
+# -- walks ------------------------------------------------------------------------------------------------------------
+
+
+def test_interpolation_ends_at_the_images_of_its_seeds(pipe):
+    output = pipe.interpolate(street(), seed_from=2, seed_to=9, steps=5)
+    assert len(output.images) == 5 and output.seeds == [2, None, None, None, 9]
+    ends = pixels(pipe(street(), seed=[2, 9]).images)
+    walk = pixels(output.images)
+    assert np.array_equal(walk[0], ends[0]) and np.array_equal(walk[-1], ends[1])
+    steps = np.abs(np.diff(walk.astype(int), axis=0)).mean(axis=(1, 2, 3))
+    assert (steps > 0).all() and steps.max() < np.abs(ends[1].astype(int) - ends[0]).mean()
+    with pytest.raises(ValueError, match="steps=1"):
+        pipe.interpolate(street(), steps=1)
+
+
+def test_slerp_by_hand():
+    right, up = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    assert torch.allclose(slerp(right, up, 0.5), torch.full((1, 2), 2**0.5))
+    assert torch.allclose(slerp(right, up, 1 / 3), torch.tensor([[3**0.5, 1.0]]))
+    assert torch.equal(slerp(right, up, 0), right) and torch.equal(slerp(right, up, 1), up)
+    assert torch.allclose(slerp(right, 2 * right, 0.5), 1.5 * right), "one direction: a straight line"
+
+
+# -- segmentation -----------------------------------------------------------------------------------------------------
+
+
+def test_segment_labels_a_photo_without_the_fake_class(pipe):
+    photo = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    label_map = pipe.segment(photo)
+    with torch.no_grad():
+        pixel_values = torch.from_numpy(photo).permute(2, 0, 1)[None].float() / 127.5 - 1
+        logits = pipe.discriminator(pixel_values).segmentation_logits
+    assert label_map.dtype == torch.int64 and torch.equal(label_map, logits[0, :-1].argmax(dim=0))
+    assert pipe.segment([photo]).shape == (1, *SIZE)
+    bias = pipe.discriminator.classifier.bias
+    with torch.no_grad():
+        bias[-1] += 1000
+        assert torch.equal(pipe.segment(Image.fromarray(photo)), label_map)
+        bias[-1] -= 1000
+
+
+def test_segment_says_what_is_missing(pipe, tmp_path):
+    photo = np.zeros((*SIZE, 3), dtype=np.uint8)
+    without = SemanticImageSynthesisPipeline(pipe.generator_model, pipe.processor)
+    with pytest.raises(ValueError, match="has no discriminator"):
+        without.segment(photo)
+    without.save_pretrained(tmp_path / "generator_only")
+    with pytest.raises(ValueError, match="generator_only.* has no discriminator"):
+        SemanticImageSynthesisPipeline.from_pretrained(tmp_path / "generator_only").segment(photo)
+    pipe.save_pretrained(tmp_path / "no_backbone", include_backbone=False)
+    with pytest.raises(ValueError, match="'test_resnet' has no weights.*load_backbone_weights"):
+        SemanticImageSynthesisPipeline.from_pretrained(tmp_path / "no_backbone").segment(photo)
+
+
+# -- loading and saving -----------------------------------------------------------------------------------------------
+
+
+def test_a_saved_pipeline_gives_the_same_images_and_labels(pipe, folder, tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    loaded = SemanticImageSynthesisPipeline.from_pretrained(folder)
+    assert loaded.discriminator is None, "loaded at first use: generation needs no timm"
+    assert loaded.config["_name_or_path"] == str(folder)
+    assert np.array_equal(pixels(loaded(street()).images), pixels(pipe(street()).images))
+    assert torch.equal(loaded.segment(photo), pipe.segment(photo))
+    loaded.save_pretrained(tmp_path / "again")
+    again = SemanticImageSynthesisPipeline.from_pretrained(tmp_path / "again", device="cpu", load_discriminator=True)
+    assert again.discriminator is not None
+    assert np.array_equal(pixels(again(street()).images), pixels(pipe(street()).images))
+    assert torch.equal(again.segment(photo), pipe.segment(photo))
+
+
+def test_saving_an_unused_pipeline_keeps_its_discriminator(folder, tmp_path):
+    SemanticImageSynthesisPipeline.from_pretrained(folder).save_pretrained(tmp_path / "copy")
+    stored = [path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*.safetensors")]
+    assert sorted(stored) == ["discriminator/model.safetensors", "model.safetensors"]
+    assert SemanticImageSynthesisPipeline.from_pretrained(tmp_path / "copy").load_discriminator().backbone_ready
+
+
+def test_saving_leaves_the_models_as_they_are(pipe, tmp_path):
+    parts = (pipe.generator_model.config, pipe.discriminator.config, pipe.processor)
+    before = [part.to_dict() for part in parts]
+    identity = [id(part) for part in parts]
+    pipe.save_pretrained(tmp_path / "model", include_backbone=True)
+    parts = (pipe.generator_model.config, pipe.discriminator.config, pipe.processor)
+    assert [part.to_dict() for part in parts] == before and [id(part) for part in parts] == identity
+
+
+def test_folders_that_are_none(tmp_path):
+    with pytest.raises(ValueError, match="nowhere is no folder"):
+        SemanticImageSynthesisPipeline.from_pretrained(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="has no config.json"):
+        SemanticImageSynthesisPipeline.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="empty"):
+        SemanticImageSynthesisPipeline()(street())
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_sizes(pipe):
+    large = pipe(street(), num_images_per_label_map=1, size={"height": 64, "width": 96})
+    assert large.images[0].size == (96, 64)
+    with pytest.raises(ValueError, match="nearest legal size is 32x64"):
+        pipe(street(), size={"height": 33, "width": 66})
+    with pytest.raises(ValueError, match="num_images_per_label_map=0"):
+        pipe(street(), num_images_per_label_map=0)
+
+
+def test_small_work_is_silent_and_large_work_shows_progress(pipe, capfd):
+    pipe(street())
+    assert capfd.readouterr().err == ""
+    pipe(street(), num_images_per_label_map=20)
+    assert "20/20" in capfd.readouterr().err
+
+
+def test_mixed_precision_is_an_option(pipe):
+    exact = pixels(pipe(street()).images).astype(int)
+    rough = pixels(pipe(street(), autocast_dtype=torch.bfloat16).images)
+    assert 0 < np.abs(exact - rough).mean() < 4
+    assert {parameter.dtype for parameter in pipe.generator_model.parameters()} == {torch.float32}
+
+
+def test_instance_offsets_reach_the_network():
+    pipe = SemanticImageSynthesisPipeline(tiny_generator(use_instance_offsets=True), tiny_processor())
+    offsets = torch.zeros(1, 2, *SIZE)
+    flat = pixels(pipe(street(), num_images_per_label_map=2, instance_offsets=offsets).images)
+    offsets[:, :, 20:28, 10:30] = 0.5
+    assert not np.array_equal(pixels(pipe(street(), num_images_per_label_map=2, instance_offsets=offsets).images), flat)
+    with pytest.raises(ValueError, match="instance_offsets"):
+        pipe(street())
