@@ -11,6 +11,7 @@ the process, so a resumed run continues exactly.
 """
 
 import argparse
+import copy
 import json
 import logging
 import signal
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
@@ -26,6 +27,7 @@ from accelerate.utils import set_seed
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
+from transformers.utils import logging as transformers_logging
 
 from dpsims_hf.data import (
     DatasetSpec,
@@ -36,6 +38,7 @@ from dpsims_hf.data import (
     rare_class_weights,
     stateless_generator,
 )
+from dpsims_hf.hub import push_folder
 from dpsims_hf.training.checkpoints import CheckpointStore, find_checkpoint, list_checkpoints
 from dpsims_hf.training.contrastive import FeatureNetworks, ProjectionHeads
 from dpsims_hf.training.distributed import convert_batch_norm
@@ -44,7 +47,7 @@ from dpsims_hf.training.families import FAMILIES, get_family
 from dpsims_hf.training.objective_dpsims import check_finite
 from dpsims_hf.training.options import MIXED_PRECISIONS, RunOptions, parse_override, resolve_options
 from dpsims_hf.training.recipes import RECIPES
-from dpsims_hf.training.reporting import draw_curves, draw_samples, log_image, make_trackers
+from dpsims_hf.training.reporting import TRACKERS, draw_curves, draw_samples, log_image, make_trackers
 
 
 logger = logging.getLogger("train")
@@ -95,7 +98,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run = parser.add_argument_group("run")
     run.add_argument("--output_dir", default="outputs", help="checkpoints, samples, curves and numbers go here")
     run.add_argument("--resume_from_checkpoint", help='"latest", or a checkpoint folder')
-    run.add_argument("--report_to", nargs="*", default=["tensorboard", "jsonl"], help="tensorboard jsonl wandb trackio")
+    run.add_argument(
+        "--report_to", nargs="*", default=["tensorboard", "jsonl"], help="tensorboard jsonl wandb trackio"
+    )
     run.add_argument("--cpu", action="store_true", help="train on the CPU even if there is an accelerator")
     run.add_argument("--max_train_steps", type=int)
     run.add_argument("--train_batch_size", type=int, help="per process and micro-batch")
@@ -118,31 +123,52 @@ def options_from_args(args: argparse.Namespace) -> RunOptions:
     return resolve_options(args.recipe, overrides, args.generator_family, args.discriminator_family)
 
 
-# --- build ------------------------------------------------------------------------------------------------------------
+# --- build ---------------------------------------------------------------------------------------------------------
 
 
-def build_datasets(
-    args: argparse.Namespace, options: RunOptions
-) -> tuple[DatasetSpec, SemanticImageDataset, SemanticImageDataset]:
-    """The training set, and a set for sample grids (validation photos where there are some)."""
-    data, seed = options.data, options.training.seed
-    transform = JointTransform(data.image_size, scale_range=data.scale_range, horizontal_flip=data.horizontal_flip)
-    plain = JointTransform(data.image_size, horizontal_flip=0.0)
-    common: dict[str, Any] = {"seed": seed}
+class Datasets(NamedTuple):
+    """The label space and three views of the data.
+
+    Args:
+        spec: label space.
+        train: augmented crops.
+        whole: the training photos whole, at the published size (batch-norm statistics of the averaged model).
+        samples: photos for sample grids, at the published size; from the validation split where there is one.
+    """
+
+    spec: DatasetSpec
+    train: SemanticImageDataset
+    whole: SemanticImageDataset
+    samples: SemanticImageDataset
+
+
+def build_datasets(args: argparse.Namespace, options: RunOptions) -> Datasets:
+    """Open the local folder or the Hub set."""
+    data = options.data
+    crops = JointTransform(data.image_size, scale_range=data.scale_range, horizontal_flip=data.horizontal_flip)
+    whole = JointTransform(tuple(options.generator.get("image_size", data.image_size)), horizontal_flip=0.0)
+    common: dict[str, Any] = {"seed": options.training.seed}
     if bool(args.train_dir) == bool(args.dataset_name):
         raise ValueError("give the data: --train_dir DIR (a local folder) or --dataset_name REPO (one of the two)")
     if args.train_dir:
+        folder, spec = args.train_dir, DatasetSpec.from_folder(args.train_dir)
         common["use_instance_offsets"] = bool(options.generator.get("use_instance_offsets"))
-        spec = DatasetSpec.from_folder(args.train_dir)
-        train = SemanticImageDataset.from_folder(args.train_dir, "train", transform, spec, **common)
-        split = "val" if (Path(args.train_dir) / "val").is_dir() else "train"
-        return spec, train, SemanticImageDataset.from_folder(args.train_dir, split, plain, spec, **common)
+        split = "val" if (Path(folder) / "val").is_dir() else "train"
+        views = [("train", crops), ("train", whole), (split, whole)]
+        return Datasets(
+            spec, *(SemanticImageDataset.from_folder(folder, name, view, spec, **common) for name, view in views)
+        )
     if not args.classes_file:
         raise ValueError("--dataset_name needs --classes_file FILE: names, colours and void of its classes")
     spec = DatasetSpec.from_json(args.classes_file)
     columns = (args.image_column, args.label_column, args.instance_column)
-    train = SemanticImageDataset.from_hub(args.dataset_name, "train", transform, spec, *columns, **common)
-    return spec, train, SemanticImageDataset.from_hub(args.dataset_name, "train", plain, spec, *columns, **common)
+    return Datasets(
+        spec,
+        *(
+            SemanticImageDataset.from_hub(args.dataset_name, "train", view, spec, *columns, **common)
+            for view in (crops, whole, whole)
+        ),
+    )
 
 
 def build_networks(args: argparse.Namespace, options: RunOptions, spec: DatasetSpec) -> dict[str, nn.Module]:
@@ -216,7 +242,7 @@ def build_loader(options: RunOptions, dataset: SemanticImageDataset, processes: 
     )
 
 
-# --- the step ---------------------------------------------------------------------------------------------------------
+# --- the step ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -338,7 +364,7 @@ def _accumulate(log: dict[str, torch.Tensor], values: dict[str, torch.Tensor], c
         log[name] = log.get(name, 0.0) + value / count
 
 
-# --- leave something to look at ---------------------------------------------------------------------------------------
+# --- leave something to look at ------------------------------------------------------------------------------------
 
 
 class Publisher:
@@ -348,22 +374,20 @@ class Publisher:
         self,
         trainer: Trainer,
         store: CheckpointStore,
-        dataset: SemanticImageDataset,
-        sample_set: SemanticImageDataset,
+        datasets: Datasets,
         output_dir: Path,
         card: str,
     ) -> None:
-        self.trainer, self.store, self.dataset, self.sample_set = trainer, store, dataset, sample_set
+        self.trainer, self.store, self.datasets = trainer, store, datasets
         self.output_dir, self.card = output_dir, card
         self.accelerator, self.options = trainer.accelerator, trainer.options
-        self.processor = dataset.spec.image_processor(tuple(trainer.ema.model.config.image_size))
+        config = trainer.ema.model.config
+        self.processor = datasets.spec.image_processor(tuple(config.image_size), size_divisor=config.size_divisor)
         self._published: tuple[int, nn.Module] | None = None
 
     def published(self, step: int) -> nn.Module:
         """A copy of the averaged generator with batch-norm statistics of its own."""
         if self._published is None or self._published[0] != step:
-            import copy
-
             model = copy.deepcopy(self.trainer.ema.model)
             with self.accelerator.autocast():
                 refresh_batch_norm(model, self._refresh_batches())
@@ -371,15 +395,13 @@ class Publisher:
         return self._published[1]
 
     def _refresh_batches(self) -> Iterator[dict[str, torch.Tensor]]:
-        training = self.options.training
-        count = training.batch_norm_refresh_batches * training.batch_size
-        order = torch.randperm(len(self.dataset), generator=torch.Generator().manual_seed(training.seed))
+        """Whole training photos' label maps with new noise, the same at every call."""
+        training, dataset = self.options.training, self.datasets.whole
         rng = torch.Generator().manual_seed(training.seed)
-        for start in range(0, count, training.batch_size):
-            items = [
-                self.dataset[(int(order[draw % len(order)]), draw)] for draw in range(start, start + training.batch_size)
-            ]
-            batch = _to_device(collate(items), self.accelerator.device)
+        order = torch.randperm(len(dataset), generator=rng).tolist()
+        for start in range(0, training.batch_norm_refresh_batches * training.batch_size, training.batch_size):
+            indices = [order[draw % len(order)] for draw in range(start, start + training.batch_size)]
+            batch = _to_device(collate([dataset[index] for index in indices]), self.accelerator.device)
             noise = self.trainer.ema.model.sample_noise(training.batch_size, generator=rng)
             offsets = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
             yield {"label_map": batch["label_map"], "noise": noise, **offsets}
@@ -389,9 +411,10 @@ class Publisher:
         if not self.accelerator.is_main_process:
             return
         training = self.options.training
-        count = min(training.sample_maps, len(self.sample_set))
-        chosen = torch.linspace(0, len(self.sample_set) - 1, count).round().long().tolist()
-        batch = _to_device(collate([self.sample_set[index] for index in chosen]), self.accelerator.device)
+        dataset = self.datasets.samples
+        count = min(training.sample_maps, len(dataset))
+        chosen = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
+        batch = _to_device(collate([dataset[index] for index in chosen]), self.accelerator.device)
         model = self.published(step)
         noises = model.sample_noise(training.sample_noises, generator=torch.Generator().manual_seed(training.seed))
         grid = draw_samples(model, self.processor, batch, noises)
@@ -414,36 +437,43 @@ def _to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str
     return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
 
 
-# --- run --------------------------------------------------------------------------------------------------------------
+# --- run -----------------------------------------------------------------------------------------------------------
 
 
 def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> tuple:
     """Build everything and hand it to accelerate; returns (trainer, publisher, loader)."""
     training = options.training
-    spec, dataset, sample_set = build_datasets(args, options)
-    dataset.validate(progress=accelerator.is_local_main_process)  # every file, on the CPU, before anything is trained
+    datasets = build_datasets(args, options)
+    spec = datasets.spec
+    datasets.train.validate(
+        progress=accelerator.is_local_main_process
+    )  # every file, on the CPU, before anything is trained
     set_seed(training.seed)  # initial weights: equal on all processes
     networks = build_networks(args, options, spec)
     objective, projection = build_objective(args, options, spec, accelerator.device)
     if training.channels_last:
         networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
-    ema = ExponentialMovingAverage(networks["generator"].to(accelerator.device), training.ema_decay, training.ema_warmup)
+    ema = ExponentialMovingAverage(
+        networks["generator"].to(accelerator.device), training.ema_decay, training.ema_warmup
+    )
     if projection is not None:
         networks["projection"] = projection
     if accelerator.num_processes > 1:
         networks = {name: convert_batch_norm(network) for name, network in networks.items()}
     for network in networks.values():
         network.train()
-    betas = (float(training.adam_beta1), float(training.adam_beta2))
+    adam = {"betas": (float(training.adam_beta1), float(training.adam_beta2)), "fused": True}
     own = {
-        "generator": [p for name in ("generator", "projection") if name in networks for p in networks[name].parameters()],
+        "generator": [
+            p for name in ("generator", "projection") if name in networks for p in networks[name].parameters()
+        ],
         "discriminator": [p for p in networks["discriminator"].parameters() if p.requires_grad],
     }
     optimizers = {
-        "generator": torch.optim.Adam(own["generator"], lr=training.learning_rate_generator, betas=betas),
-        "discriminator": torch.optim.Adam(own["discriminator"], lr=training.learning_rate_discriminator, betas=betas),
+        "generator": torch.optim.Adam(own["generator"], lr=training.learning_rate_generator, **adam),
+        "discriminator": torch.optim.Adam(own["discriminator"], lr=training.learning_rate_discriminator, **adam),
     }
-    loader = build_loader(options, dataset, accelerator.num_processes)
+    loader = build_loader(options, datasets.train, accelerator.num_processes)
     prepared = accelerator.prepare(*networks.values(), *optimizers.values(), loader)
     networks = dict(zip(networks, prepared, strict=False))
     optimizers = dict(zip(optimizers, prepared[len(networks) :], strict=False))
@@ -456,8 +486,12 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         include_backbone=args.backbone_weights == "random",
         total_limit=training.checkpoints_total_limit,
     )
-    publisher = Publisher(trainer, store, dataset, sample_set, Path(args.output_dir), _card(args, options))
+    publisher = Publisher(trainer, store, datasets, Path(args.output_dir), _card(args, options))
     return trainer, publisher, prepared[-1]
+
+
+def _parameters(network: nn.Module | None) -> list[nn.Parameter]:
+    return [] if network is None else list(network.parameters())
 
 
 def _card(args: argparse.Namespace, options: RunOptions) -> str:
@@ -470,53 +504,58 @@ def _card(args: argparse.Namespace, options: RunOptions) -> str:
     )
 
 
-def install_stop_signals(accelerator: Accelerator) -> None:
+@contextmanager
+def stop_signals(accelerator: Accelerator) -> Iterator[None]:
     """SIGTERM and SIGINT ask for a checkpoint after the running step; a second one stops at once."""
 
     def request_stop(signum: int, frame: Any) -> None:
         accelerator.set_trigger()
-        signal.signal(signum, signal.SIG_DFL)
+        signal.signal(signum, previous[signum])
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, request_stop)
+    previous = {signum: signal.signal(signum, request_stop) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
 
 
 def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> int:
-    """The loop; returns the number of finished steps."""
-    training = options.training
+    """Build, resume, loop; returns the number of finished steps."""
     trainer, publisher, loader = prepare_run(args, options, accelerator)
     discriminator = accelerator.unwrap_model(trainer.networks["discriminator"])
     fingerprint = discriminator.backbone.fingerprint() if hasattr(discriminator, "backbone") else None
     step = resume(args, options, publisher.store) if args.resume_from_checkpoint else 0
     if step:
-        loader = skip_first_batches(loader, step * training.gradient_accumulation_steps)
-    batches = iter(loader)
-    progress = tqdm(
-        total=training.max_train_steps, initial=step, unit="step", disable=not accelerator.is_local_main_process
-    )
-    saved = step
-    install_stop_signals(accelerator)
-    while step < training.max_train_steps:
-        log = trainer.step(step, [next(batches) for _ in range(training.gradient_accumulation_steps)])
-        step += 1
-        progress.update()
-        if step % training.log_steps == 0 or step == training.max_train_steps:
-            report(accelerator, progress, log, step)
-        if training.sample_steps and step % training.sample_steps == 0:
-            publisher.samples(step)
-        stop = accelerator.check_trigger()
-        due = training.checkpointing_steps and step % training.checkpointing_steps == 0
-        if stop or due or step == training.max_train_steps:
-            logger.info("saved %s", publisher.checkpoint(step))
-            saved = step
-        if stop:
-            logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues", step)
-            break
-    progress.close()
-    if fingerprint is not None and discriminator.backbone.fingerprint() != fingerprint:
-        raise RuntimeError("the frozen backbone changed during training; this is a bug, do not use the checkpoint")
-    if saved == training.max_train_steps and training.sample_steps:
-        publisher.samples(saved)
+        loader = skip_first_batches(loader, step * options.training.gradient_accumulation_steps)
+    with stop_signals(accelerator):
+        step = loop(trainer, publisher, iter(loader), step)
+    if fingerprint is not None:
+        if discriminator.backbone.fingerprint() != fingerprint:
+            raise RuntimeError("the frozen backbone changed during training: a bug; do not use the checkpoint")
+        logger.info("frozen backbone unchanged, SHA-256 %s", fingerprint[:16])
+    return step
+
+
+def loop(trainer: Trainer, publisher: Publisher, batches: Iterator[dict[str, torch.Tensor]], step: int) -> int:
+    """Steps until max_train_steps or a stop signal; logs, samples and saves on the way."""
+    accelerator, training = trainer.accelerator, trainer.options.training
+    last = training.max_train_steps
+    with tqdm(total=last, initial=step, unit="step", disable=not accelerator.is_local_main_process) as progress:
+        while step < last:
+            log = trainer.step(step, [next(batches) for _ in range(training.gradient_accumulation_steps)])
+            step += 1
+            progress.update()
+            stop = accelerator.check_trigger()
+            if step % training.log_steps == 0 or step == last:
+                report(accelerator, progress, log, step)
+            if training.sample_steps and (step % training.sample_steps == 0 or step == last):
+                publisher.samples(step)
+            if stop or step == last or (training.checkpointing_steps and step % training.checkpointing_steps == 0):
+                logger.info("saved %s", publisher.checkpoint(step))
+            if stop:
+                logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues", step)
+                break
     return step
 
 
@@ -548,47 +587,53 @@ def report(accelerator: Accelerator, progress: tqdm, log: dict[str, torch.Tensor
         sys.stdout.flush()
 
 
+def start(args: argparse.Namespace, options: RunOptions) -> Accelerator:
+    """The accelerator, the output folder and the record of options; refuses to mix two runs."""
+    accelerator = Accelerator(
+        cpu=args.cpu,
+        mixed_precision=options.training.mixed_precision,
+        log_with=make_trackers(args.report_to, args.output_dir) or None,
+        project_dir=args.output_dir,
+        dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
+    )
+    if not accelerator.is_main_process:
+        logger.setLevel(logging.WARNING)
+    output_dir = Path(args.output_dir)
+    if list_checkpoints(output_dir) and not args.resume_from_checkpoint:
+        raise ValueError(
+            f"{output_dir} holds checkpoints of an earlier run; add --resume_from_checkpoint latest to continue it, "
+            "or choose another --output_dir"
+        )
+    values = options.flat()
+    if accelerator.is_main_process:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        record = {key: {"value": value, "source": options.source(key)} for key, value in values.items()}
+        (output_dir / "training_options.json").write_text(json.dumps(record, indent=1))
+    accelerator.wait_for_everyone()
+    accelerator.init_trackers("train", config={key: str(value) for key, value in values.items()})
+    logger.info("%d process(es) on %s, %s", accelerator.num_processes, accelerator.device, accelerator.mixed_precision)
+    return accelerator
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    for noisy in ("httpx", "filelock", "datasets", "torch", "accelerate"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for noisy in ("httpx", "filelock", "datasets", "torch", "accelerate", "timm"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
     try:
         options = options_from_args(args)
         if args.dry_run:
             print(options.describe())
             return 0
-        accelerator = Accelerator(
-            cpu=args.cpu,
-            mixed_precision=options.training.mixed_precision,
-            log_with=make_trackers(args.report_to, args.output_dir) or None,
-            project_dir=args.output_dir,
-            dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
-        )
-        if not accelerator.is_main_process:
-            logger.setLevel(logging.WARNING)
-        output_dir = Path(args.output_dir)
-        if accelerator.is_main_process:
-            if list_checkpoints(output_dir) and not args.resume_from_checkpoint:
-                raise ValueError(
-                    f"{output_dir} holds checkpoints of an earlier run; add --resume_from_checkpoint latest to continue "
-                    "it, or choose another --output_dir"
-                )
-            output_dir.mkdir(parents=True, exist_ok=True)
-            record = {key: {"value": value, "source": options.sources.get(key, "default")} for key, value in
-                      options.flat().items()}
-            (output_dir / "training_options.json").write_text(json.dumps(record, indent=1))
-        accelerator.init_trackers("train", config={key: str(value) for key, value in options.flat().items()})
-        logger.info("%d process(es) on %s, %s", accelerator.num_processes, accelerator.device, accelerator.mixed_precision)
+        accelerator = start(args, options)
         train(args, options, accelerator)
         accelerator.end_training()
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if args.push_to_hub and accelerator.is_main_process:
-        from dpsims_hf.hub import push_folder
-
         push_folder(list_checkpoints(args.output_dir)[-1], args.push_to_hub)
     return 0
 

@@ -6,7 +6,10 @@ generator ablation of its Table 6, is a field here.
 from typing import Any
 
 from transformers import PreTrainedConfig
+from transformers.utils import logging
 
+
+logger = logging.get_logger(__name__)
 
 NOISE_INJECTIONS = ("cross_attention", "concat", "none")
 FEATURE_CONDITIONINGS = ("none", "ccm_csm", "batchnorm_ccm_csm", "no_sigmoid", "no_batchnorm", "full")
@@ -20,10 +23,16 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _with_label_names(num_labels: int | None, kwargs: dict[str, Any], default: int) -> dict[str, Any]:
-    """Let `num_labels` and `id2label` agree: names decide where both are given, a clash is an error."""
+    """Let `num_labels` and `id2label` agree; where they clash the number wins and the names are dropped.
+
+    That is how transformers fine-tunes to another label set: from_pretrained(..., num_labels=9).
+    """
     names = kwargs.get("id2label")
     if names is not None and num_labels is not None and len(names) != num_labels:
-        raise ValueError(f"num_labels={num_labels} but id2label names {len(names)} classes; give one of the two")
+        logger.warning("num_labels=%d replaces the %d class names of the checkpoint", num_labels, len(names))
+        kwargs.pop("id2label")
+        kwargs.pop("label2id", None)
+        names = None
     if names is None:
         kwargs["num_labels"] = default if num_labels is None else num_labels
     return kwargs
@@ -52,7 +61,9 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
         base_channels: multiplied by channel_multipliers it gives the image path's widths, coarse to fine.
         channel_multipliers: one more than there are scales.
         spectral_norm: on the convolutions of the SPADE blocks.
-        padding_mode: padding of every 3x3 convolution.
+        padding_mode: padding of the 3x3 convolutions. Zeros tell the network where the border is; without that
+            nothing breaks the symmetry inside a large region, and facades become stripes.
+        output_padding_mode: padding at full resolution, where zeros leave a wrong border; None is padding_mode.
         upsample_mode: between SPADE blocks.
         normalization_eps: epsilon of the batch norms.
         use_instance_offsets: two more input channels (Sec. 4.1, COCO-Stuff and Cityscapes).
@@ -80,6 +91,7 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
         channel_multipliers: list[int] | tuple[int, ...] = (16, 16, 16, 8, 4, 2, 1),
         spectral_norm: bool = True,
         padding_mode: str = "zeros",
+        output_padding_mode: str | None = None,
         upsample_mode: str = "nearest",
         normalization_eps: float = 1e-5,
         use_instance_offsets: bool = False,
@@ -101,6 +113,7 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
         self.channel_multipliers = list(channel_multipliers)
         self.spectral_norm = spectral_norm
         self.padding_mode = padding_mode
+        self.output_padding_mode = padding_mode if output_padding_mode is None else output_padding_mode
         self.upsample_mode = upsample_mode
         self.normalization_eps = normalization_eps
         self.use_instance_offsets = use_instance_offsets
@@ -111,6 +124,7 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
     def _validate(self) -> None:
         _check_choice("noise_injection", self.noise_injection, NOISE_INJECTIONS)
         _check_choice("padding_mode", self.padding_mode, PADDING_MODES)
+        _check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
         _check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
         scales = len(self.channel_multipliers) - 1
         if len(self.pyramid_channels) != scales:

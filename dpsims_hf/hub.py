@@ -138,10 +138,12 @@ def _is_model_entry(name: str) -> bool:
 def _move_into_place(staging: Path, target: Path) -> None:
     """Rename `staging` to `target`; of an older `target` keep what is no part of a model."""
     previous = target.with_name(f".{target.name}.previous")
-    if previous.exists() and not target.exists():
-        previous.rename(target)  # a run was killed between the two renames below
+    if previous.exists():  # a run was killed in here: go on where it stopped
+        if target.exists():
+            _keep_the_rest(previous, target)
+        else:
+            previous.rename(target)
     if target.exists():
-        shutil.rmtree(previous, ignore_errors=True)
         target.rename(previous)
     try:
         staging.rename(target)
@@ -150,10 +152,14 @@ def _move_into_place(staging: Path, target: Path) -> None:
             previous.rename(target)
         raise
     if previous.exists():
-        for entry in previous.iterdir():
-            if not _is_model_entry(entry.name):
-                entry.rename(target / entry.name)
-        shutil.rmtree(previous)
+        _keep_the_rest(previous, target)
+
+
+def _keep_the_rest(previous: Path, target: Path) -> None:
+    for entry in previous.iterdir():
+        if not _is_model_entry(entry.name) and not (target / entry.name).exists():
+            entry.rename(target / entry.name)
+    shutil.rmtree(previous)
 
 
 # -- checking and pushing -------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ class LabelPyramid(nn.Module):
         super().__init__()
         widths = config.pyramid_channels
         extra = 2 * config.use_instance_offsets + config.noise_dim * (config.noise_injection == "concat")
-        first = FullResolutionInput(config.num_labels, extra, widths[0], config.padding_mode)
+        first = FullResolutionInput(config.num_labels, extra, widths[0], config.output_padding_mode)
         convolutions: list[nn.Module] = [first] + [
             nn.Conv2d(before, after, 3, stride=2, padding=1, padding_mode=config.padding_mode)
             for before, after in pairwise(widths)
@@ -149,13 +149,16 @@ class DPSIMSGenerator(PreTrainedModel):
             config.num_labels, widths[0], replicate=config.padding_mode != "zeros"
         )
         coarsest = config.pyramid_channels[-1]
+        paddings = [config.padding_mode] * (config.num_scales - 1) + [config.output_padding_mode]
         self.blocks = nn.ModuleList(
             SpadeResidualBlock(
-                before, after, width + coarsest, config.spectral_norm, config.padding_mode, config.normalization_eps
+                before, after, width + coarsest, config.spectral_norm, padding, config.normalization_eps
             )
-            for (before, after), width in zip(pairwise(widths), reversed(config.pyramid_channels), strict=True)
+            for (before, after), width, padding in zip(
+                pairwise(widths), reversed(config.pyramid_channels), paddings, strict=True
+            )
         )
-        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.padding_mode)
+        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

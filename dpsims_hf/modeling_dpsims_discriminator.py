@@ -86,19 +86,28 @@ class FrozenBackbone(nn.Module):
                 through timm.
 
         Raises:
-            ValueError: if the file lacks a weight, naming the first one.
+            ValueError: if the file is absent, no safetensors file or lacks a weight (the first one is named), or the
+                download fails.
         """
-        if path is None:
-            source = self._create(pretrained=True).state_dict()
-        else:
-            source = self._create(pretrained=True, pretrained_cfg_overlay={"file": os.fspath(path)}).state_dict()
+        if path is not None:
             self._check_file(path)
-        self.network.load_state_dict(source)
+            source = self._create(pretrained=True, pretrained_cfg_overlay={"file": os.fspath(path)})
+        else:
+            try:
+                source = self._create(pretrained=True)
+            except (OSError, RuntimeError) as error:
+                raise ValueError(
+                    f"timm could not get the weights of {self.name!r} ({str(error).splitlines()[0]}); give a local "
+                    "safetensors file instead"
+                ) from error
+        self.network.load_state_dict(source.state_dict())
 
     def _check_file(self, path: str | os.PathLike) -> None:
         """timm loads with strict=False for features: a file of another network would leave random weights in place."""
         if not os.fspath(path).endswith(".safetensors"):
             raise ValueError(f"{path}: give a safetensors file (pickles are not loaded)")
+        if not os.path.isfile(path):
+            raise ValueError(f"{path}: no such file of backbone weights")
         stored = load_file(path)
         # Feature extractors rename a few modules (stages.0 -> stages_0); shapes are unchanged, names differ by that.
         names = {name.replace(".", "_") for name in stored}

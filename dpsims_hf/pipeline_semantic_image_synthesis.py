@@ -10,7 +10,6 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from .pipeline_checkpoint_folder import DISCRIMINATOR_FOLDER, check_folder, write_components
 from .pipeline_noise import image_seeds, region_map, resample_seeds, slerp
@@ -136,14 +135,12 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         return self.discriminator
 
     def _stored_discriminator(self, source: str, options: dict[str, Any]) -> PreTrainedModel | None:
-        if os.path.isdir(source) and not (Path(source) / DISCRIMINATOR_FOLDER / "config.json").is_file():
+        """The checkpoint's discriminator; None if it has none."""
+        where = {name: value for name, value in options.items() if name != "trust_remote_code"}
+        where |= {"subfolder": DISCRIMINATOR_FOLDER, "_raise_exceptions_for_missing_entries": False}
+        if cached_file(source, "config.json", **where) is None:
             return None
-        try:
-            loaded = AutoModel.from_pretrained(source, subfolder=DISCRIMINATOR_FOLDER, **options)
-        except OSError as error:
-            if f"{DISCRIMINATOR_FOLDER}/config.json" in str(error):  # the repository has no such file
-                return None
-            raise
+        loaded = AutoModel.from_pretrained(source, subfolder=DISCRIMINATOR_FOLDER, **options)
         return loaded.to(self.generator_model.device)
 
     def save_pretrained(self, save_directory: str | os.PathLike, include_backbone: bool | None = None) -> None:

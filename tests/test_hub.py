@@ -141,9 +141,9 @@ def test_saving_changes_nothing_that_lives(tmp_path, generator, processor, discr
     assert torch.equal(torch.get_rng_state(), random_state)
     # The spectral norm still works: training goes on.
     generate(generator)
-    assert not torch.equal(generator.blocks[0].conv_0.parametrizations.weight[0]._u, state[
-        "blocks.0.conv_0.parametrizations.weight.0._u"
-    ])
+    assert not torch.equal(
+        generator.blocks[0].conv_0.parametrizations.weight[0]._u, state["blocks.0.conv_0.parametrizations.weight.0._u"]
+    )
 
 
 # -- smaller weights --------------------------------------------------------------------------------------------------
@@ -189,7 +189,9 @@ def test_folded_weights_are_plain_and_give_the_same_images(tmp_path, generator, 
 
 
 def test_a_new_checkpoint_replaces_the_model_and_nothing_else(tmp_path, generator, processor, discriminator):
-    folder = save_model_folder(tmp_path / "model", generator, processor, discriminator, card="---\nlicense: mit\n---\n")
+    folder = save_model_folder(
+        tmp_path / "model", generator, processor, discriminator, card="---\nlicense: mit\n---\n"
+    )
     (folder / "modeling_of_an_older_version.py").write_text("")
     (folder / "model-00001-of-00002.safetensors").write_bytes(b"")
     (folder / "samples.png").write_bytes(b"picture")
@@ -221,14 +223,21 @@ def test_a_failure_leaves_the_old_folder_as_it_was(tmp_path, generator, processo
 
 
 def test_what_a_killed_run_left_is_taken_up(tmp_path, generator, processor):
-    """Killed while writing (a partial folder), and killed between the two renames (the old folder set aside)."""
-    folder = save_model_folder(tmp_path / "model", generator, processor)
+    """Killed while writing (a partial folder), and before or after the second of the two renames."""
+    folder, aside = tmp_path / "model", tmp_path / ".model.previous"
+    save_model_folder(folder, generator, processor)
     (folder / "notes.txt").write_text("kept")
-    folder.rename(tmp_path / ".model.previous")
+    folder.rename(aside)
     (tmp_path / ".model.partial").mkdir()
     (tmp_path / ".model.partial" / "model.safetensors").write_bytes(b"half")
-    save_model_folder(tmp_path / "model", generator, processor)
+    save_model_folder(folder, generator, processor)
     assert (folder / "notes.txt").read_text() == "kept" and validate_model_folder(folder) == []
+    aside.mkdir()
+    (aside / "training_state").mkdir()
+    (aside / "config.json").write_text("old")
+    save_model_folder(folder, generator, processor)
+    assert (folder / "training_state").is_dir() and (folder / "notes.txt").read_text() == "kept"
+    assert validate_model_folder(folder) == []
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -287,6 +296,7 @@ def test_a_damaged_folder_is_not_pushed(tmp_path, generator, processor, discrimi
     problems = validate_model_folder(folder)
     assert len(problems) == 1 or "README" in message or "license" in message
     assert any(message in problem for problem in problems), problems
+    capsys.readouterr()
     assert main(["push", str(folder), "user/model"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and message in error
@@ -429,7 +439,7 @@ def test_push_and_load_by_name(tmp_path, hub, generator, processor):
     run = with_hub(hub, tmp_path, "-m", "dpsims_hf.hub", "push", str(folder), "user/model", "--private")
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == f"{hub.url}/user/model"
-    assert hub.created[0]["name"] == "model" and hub.created[0]["private"] is True
+    assert hub.created[0]["name"] == "model" and hub.created[0]["visibility"] == "private"
     assert set(hub.files) == names(folder) - {"training_state/model.safetensors", "secrets.txt"}
     for name, data in hub.files.items():
         expected = (folder / name).read_bytes()

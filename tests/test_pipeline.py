@@ -375,6 +375,8 @@ def test_instance_offsets_reach_the_network():
     offsets = torch.zeros(1, 2, *SIZE)
     flat = pixels(pipe(street(), num_images_per_label_map=2, instance_offsets=offsets).images)
     offsets[:, :, 20:28, 10:30] = 0.5
-    assert not np.array_equal(pixels(pipe(street(), num_images_per_label_map=2, instance_offsets=offsets).images), flat)
+    assert not np.array_equal(
+        pixels(pipe(street(), num_images_per_label_map=2, instance_offsets=offsets).images), flat
+    )
     with pytest.raises(ValueError, match="instance_offsets"):
         pipe(street())

@@ -1,4 +1,4 @@
-"""A checkpoint folder is enough: a bare process with neither this package nor timm gives the same images, bit for bit."""
+"""A checkpoint folder is enough: a process with neither this package nor timm gives the same images, bit for bit."""
 
 import json
 import os

@@ -46,10 +46,9 @@ class LabelScan:
 class SemanticImageDataset(Dataset):
     """Map-style data set over a `datasets.Dataset` of photos and label maps.
 
-    Build it with `from_folder` or `from_hub`.
-
-    An int index gives the plain evaluation sample. A tuple (index, draw), what `DrawSampler` yields, gives the
-    augmented one: every random number then depends on (seed, draw) only, whatever the worker, process or resumed run.
+    Build it with `from_folder` or `from_hub`. An int index gives the plain evaluation sample. A tuple (index, draw),
+    what `DrawSampler` yields, gives the augmented one: every random number then depends on (seed, draw) only, whatever
+    the worker, process or resumed run.
 
     Args:
         table: Columns `image`, `label_map` and, optionally, `instance_map`: undecoded images ({"path", "bytes"}), or
@@ -137,14 +136,12 @@ class SemanticImageDataset(Dataset):
 
         Args:
             dataset_name: Repository id, folder or builder name.
-            split: Name of the split.
-            transform: The joint transform.
+            split: Name of the split; `transform`: the joint transform.
             spec: The label space (a Hub set carries no classes.json; write one).
             image_column: Column of the photos.
             label_column: Column of the label maps (images or 2-D arrays).
             instance_column: Column of the instance maps; given, `instance_offsets` are returned.
-            load_kwargs: Further arguments of `load_dataset`.
-            kwargs: Go to the constructor.
+            load_kwargs: Further arguments of `load_dataset`; `kwargs` go to the constructor.
         """
         import datasets
 
@@ -161,8 +158,8 @@ class SemanticImageDataset(Dataset):
         for column in columns:
             if isinstance(table.features[column], datasets.Image):
                 table = table.cast_column(column, datasets.Image(decode=False))
-        name = f"{dataset_name}:{split}"
-        return cls(table, spec, transform, use_instance_offsets=instance_column is not None, name=name, **kwargs)
+        kwargs |= {"use_instance_offsets": instance_column is not None, "name": f"{dataset_name}:{split}"}
+        return cls(table, spec, transform, **kwargs)
 
     # -- access ---------------------------------------------------------------------------------------------------
 
@@ -286,10 +283,13 @@ class SemanticImageDataset(Dataset):
 
     def _photo_size(self, index: int) -> tuple[int, int] | None:
         """(height, width) from the header; None where the photo must be decoded to know (EXIF rotation, bad file)."""
+        content = self._content(index, "image")
+        if isinstance(content, np.ndarray):
+            return content.shape[:2]
         try:
-            with Image.open(self._content(index, "image")) as image:
+            with Image.open(content) as image:
                 return None if image.getexif().get(0x0112, 1) != 1 else (image.height, image.width)
-        except (OSError, SyntaxError, AttributeError):
+        except (OSError, SyntaxError, Image.DecompressionBombError):
             raise ValueError(f"{self.source(index, 'image')}: cannot be read as an image; replace the file") from None
 
     def class_presence(self, progress: bool = True) -> np.ndarray:

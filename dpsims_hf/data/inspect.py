@@ -89,7 +89,7 @@ def open_splits(args: argparse.Namespace) -> tuple[list[SemanticImageDataset], l
             if folder.is_dir():
                 opened.append(SemanticImageDataset.from_folder(folder, split, transform, spec, cache_in_memory=False))
             elif spec is None:
-                raise ValueError(f"{args.dataset}: not a folder; for a Hub data set pass --classes classes.json")
+                raise ValueError(f"{args.dataset}: no such folder; for a Hub data set add --classes classes.json")
             else:
                 columns = {"image_column": args.image_column, "label_column": args.label_column}
                 opened.append(
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
         lines, found = inspect_split(dataset, with_photos=not args.skip_photos)
         print("\n".join(lines))
         problems += found
-    print(f"{len(problems)} problems" if problems else "no problems")
+    print(f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "no problems")
     for problem in problems:
         print(f"  {problem}")
     return 1 if problems else 0

@@ -102,7 +102,7 @@ class ProjectionHeads(nn.Module):
 
     def __init__(self, channels: list[int], hidden_dim: int = 256, output_dim: int = 256) -> None:
         super().__init__()
-        # Activations of raw backbones differ by orders of magnitude; without affine weights this only sets their scale.
+        # Activations of raw backbones differ by orders of magnitude; this only sets their scale.
         self.norms = nn.ModuleList(nn.GroupNorm(1, width, affine=False) for width in channels)
         self.convolutions = nn.ModuleList(nn.Conv2d(width, hidden_dim, 3, padding=1) for width in channels)
         self.mlps = nn.ModuleList(

@@ -79,9 +79,7 @@ class Draw:
     features: torch.Tensor | None
 
 
-def generate(
-    generator: nn.Module, batch: dict[str, torch.Tensor], noise: torch.Tensor, output_features: bool
-) -> Any:
+def generate(generator: nn.Module, batch: dict[str, torch.Tensor], noise: torch.Tensor, output_features: bool) -> Any:
     """Run the generator on a batch's label maps."""
     offsets = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
     return generator(batch["label_map"], noise=noise, output_features=output_features, **offsets)
@@ -162,8 +160,8 @@ class DPSIMSObjective:
             projection: heads of the contrastive term.
             batch: as above.
             noise: z1, (batch, noise_dim).
-            other: output for z2 on the same label maps by the same weights, detached: since z1 and z2 are exchangeable,
-                the gradient through one side alone is half of the whole in expectation.
+            other: output for z2 on the same label maps by the same weights, detached: z1 and z2 are exchangeable, so the
+                gradient through one side alone is half of the whole in expectation.
             rng: a CPU generator for the positions of the contrastive term.
         """
         w = self.weights

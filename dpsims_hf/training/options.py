@@ -26,7 +26,7 @@ class TrainingOptions:
         max_train_steps: optimizer steps (one of D and one of G each).
         batch_size: images per process and micro-batch; the effective batch is batch_size * processes *
             gradient_accumulation_steps.
-        gradient_accumulation_steps: micro-batches per optimizer step; exact (two phases), but for batch-norm statistics.
+        gradient_accumulation_steps: micro-batches per optimizer step; exact but for batch-norm statistics.
         learning_rate_generator, learning_rate_discriminator, adam_beta1, adam_beta2: Adam (Sec. 4.1).
         max_grad_norm: gradient clipping of both networks; 0 is off (Sec. 4.1 clips for Swin).
         ema_decay, ema_warmup: see `ExponentialMovingAverage`.
@@ -141,7 +141,7 @@ class RunOptions:
     sources: dict[str, str] = field(default_factory=dict)
 
     def flat(self) -> dict[str, Any]:
-        """"section.key" -> value, JSON-serialisable, in a fixed order."""
+        """ "section.key" -> value, JSON-serialisable, in a fixed order."""
         values: dict[str, Any] = {
             "generator.family": self.generator_family,
             "discriminator.family": self.discriminator_family,
@@ -153,9 +153,13 @@ class RunOptions:
             values.update({f"{section}.{key}": value for key, value in getattr(self, section).items()})
         return json.loads(json.dumps(values))
 
+    def source(self, name: str) -> str:
+        """Where the value of "section.key" came from."""
+        return self.sources.get(name, "default")
+
     def describe(self) -> str:
         """One line per option: name, value, source."""
-        rows = [(key, json.dumps(value), self.sources.get(key, "default")) for key, value in self.flat().items()]
+        rows = [(key, json.dumps(value), self.source(key)) for key, value in self.flat().items()]
         width = max(len(key) for key, _, _ in rows)
         return "\n".join(f"{key:<{width}}  {value:<28}  # {source}" for key, value, source in rows)
 

@@ -1,0 +1,207 @@
+"""The objective: each term alone moves the network it should, and only that; switches do what they say."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from dpsims_hf import DPSIMSDiscriminator, DPSIMSDiscriminatorConfig, DPSIMSGenerator, DPSIMSGeneratorConfig
+from dpsims_hf.training.contrastive import FeatureNetworks, FeatureNetworkSpec, ProjectionHeads, sample_positions
+from dpsims_hf.training.losses import class_weights, diversity_hinge, diversity_ratio, n_plus_one_loss
+from dpsims_hf.training.objective_dpsims import DPSIMSLossWeights, DPSIMSObjective, Draw, check_finite
+
+
+SPEC = FeatureNetworkSpec("test_resnet", (1, 2), "random")
+
+
+@pytest.fixture
+def setup() -> dict:
+    torch.manual_seed(0)
+    features = FeatureNetworks([SPEC])
+    return {
+        "generator": DPSIMSGenerator(DPSIMSGeneratorConfig.from_preset("tiny", attention_gate_init=1.0)).train(),
+        "discriminator": DPSIMSDiscriminator(DPSIMSDiscriminatorConfig.from_preset("tiny")).train(),
+        "projection": ProjectionHeads(features.channels, 8, 8),
+        "features": features,
+        "batch": {
+            "pixel_values": torch.rand(2, 3, 32, 64) * 2 - 1,
+            "label_map": torch.randint(0, 5, (2, 32, 64)),
+        },
+        "noise": torch.randn(2, 8),
+    }
+
+
+def objective_of(setup: dict, **weights: object) -> DPSIMSObjective:
+    return DPSIMSObjective(DPSIMSLossWeights(contrastive_negatives=16, **weights), 5, None, setup["features"])
+
+
+def generator_terms(setup: dict, objective: DPSIMSObjective, other: Draw | None = None) -> tuple[dict, dict]:
+    parameters = [p for p in setup["discriminator"].parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    result = objective.generator_terms(
+        setup["generator"],
+        setup["discriminator"],
+        setup["projection"],
+        setup["batch"],
+        setup["noise"],
+        other,
+        torch.Generator().manual_seed(0),
+    )
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    return result
+
+
+def moved(setup: dict) -> set[str]:
+    """Networks with a gradient anywhere."""
+    names = ("generator", "discriminator", "projection", "features")
+    return {
+        name for name in names if any(p.grad is not None and p.grad.abs().sum() > 0 for p in setup[name].parameters())
+    }
+
+
+def draw_of(setup: dict, objective: DPSIMSObjective) -> Draw:
+    noise = torch.randn(2, 8, generator=torch.Generator().manual_seed(9))
+    return objective.discriminator_terms(setup["generator"], setup["discriminator"], setup["batch"], noise)[1]
+
+
+@pytest.mark.parametrize("term", ["d_real", "d_fake"])
+def test_discriminator_terms_move_only_the_discriminator(setup: dict, term: str):
+    terms, _ = objective_of(setup).discriminator_terms(
+        setup["generator"], setup["discriminator"], setup["batch"], setup["noise"]
+    )
+    assert set(terms) == {"d_real", "d_fake"}
+    terms[term].backward()
+    assert moved(setup) == {"discriminator"}
+
+
+@pytest.mark.parametrize(
+    ("term", "networks"),
+    [
+        ("g_gan", {"generator"}),
+        ("g_contrastive", {"generator", "projection"}),
+        ("g_diversity", {"generator"}),
+    ],
+)
+def test_generator_terms_move_only_their_networks(setup: dict, term: str, networks: set[str]):
+    objective = objective_of(setup)
+    terms, _ = generator_terms(setup, objective, draw_of(setup, objective))
+    assert set(terms) == {"g_gan", "g_contrastive", "g_diversity"}
+    terms[term].backward()
+    assert moved(setup) == networks
+
+
+def test_discriminator_terms_are_equation_3(setup: dict):
+    setup["discriminator"].eval()  # no spectral-norm iteration between the two computations
+    objective = objective_of(setup, label_smoothing=0.0)
+    terms, draw = objective.discriminator_terms(
+        setup["generator"], setup["discriminator"], setup["batch"], setup["noise"]
+    )
+    labels = setup["batch"]["label_map"]
+    real = setup["discriminator"](setup["batch"]["pixel_values"]).segmentation_logits
+    fake = setup["discriminator"](draw.images).segmentation_logits
+    torch.testing.assert_close(terms["d_real"], n_plus_one_loss(real, labels, class_weights(labels, 5)))
+    torch.testing.assert_close(terms["d_fake"], n_plus_one_loss(fake, torch.full_like(labels, 5)))
+
+
+def test_diversity_term_is_equation_6(setup: dict):
+    objective = objective_of(setup, lambda_contrastive=0.0, lambda_gan=0.0)
+    other = draw_of(setup, objective)
+    setup["generator"].eval()
+    other = Draw(
+        other.noise, *(setup["generator"](setup["batch"]["label_map"], noise=other.noise, output_features=True)[:2])
+    )
+    terms, log = generator_terms(setup, objective, other)
+    output = setup["generator"](setup["batch"]["label_map"], noise=setup["noise"], output_features=True)
+    ratio = diversity_ratio(output.features, other.features, setup["noise"], other.noise)
+    torch.testing.assert_close(terms["g_diversity"], 10 * diversity_hinge(ratio, 1.0), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        log["image_difference"], (output.images - other.images).abs().mean(), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_dropping_a_term_drops_exactly_its_name(setup: dict):
+    for field, name in [
+        ("lambda_gan", "g_gan"),
+        ("lambda_contrastive", "g_contrastive"),
+        ("lambda_diversity", "g_diversity"),
+    ]:
+        objective = objective_of(setup, **{field: 0.0})
+        terms, _ = generator_terms(setup, objective, draw_of(setup, objective))
+        assert {"g_gan", "g_contrastive", "g_diversity"} - set(terms) == {name}
+
+
+def test_terms_are_already_weighted(setup: dict):
+    setup["generator"].eval(), setup["discriminator"].eval()
+    once, _ = generator_terms(setup, objective_of(setup, lambda_contrastive=1.0))
+    hundred, _ = generator_terms(setup, objective_of(setup, lambda_contrastive=100.0))
+    torch.testing.assert_close(hundred["g_contrastive"], 100 * once["g_contrastive"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"focal_gamma": 0.0},
+        {"class_balancing": False},
+        {"label_smoothing": 0.0},
+        {"label_smoothing_targets": "real"},
+        {"label_smoothing_form": "literal"},
+        {"joint_batch_norm": False},
+    ],
+)
+def test_switches_change_the_discriminator_loss(setup: dict, change: dict):
+    def total(objective: DPSIMSObjective) -> float:
+        state = {name: value.clone() for name, value in setup["discriminator"].state_dict().items()}
+        terms, _ = objective.discriminator_terms(
+            setup["generator"], setup["discriminator"], setup["batch"], setup["noise"]
+        )
+        setup["discriminator"].load_state_dict(state)
+        return sum(value.item() for value in terms.values())
+
+    setup["generator"].eval()
+    assert total(objective_of(setup)) != pytest.approx(total(objective_of(setup, **change)), rel=1e-5)
+
+
+def test_diversity_on_images_pools(setup: dict):
+    objective = objective_of(setup, diversity_target="images", diversity_pool=8)
+    draw = draw_of(setup, objective)
+    assert draw.features is None
+    _, log = generator_terms(setup, objective, draw)
+    assert 0 < log["diversity_ratio"] < 10
+
+
+def test_contrastive_loss_is_float32_under_bfloat16_and_finite(setup: dict):
+    with torch.autocast("cpu", torch.bfloat16):
+        fake = setup["generator"](setup["batch"]["label_map"], noise=setup["noise"]).images
+        value = objective_of(setup).contrastive_loss(
+            fake, setup["batch"]["pixel_values"], setup["projection"], torch.Generator().manual_seed(0)
+        )
+    assert value.dtype == torch.float32 and torch.isfinite(value)
+
+
+def test_positions_are_distinct_and_reproducible():
+    draws = [sample_positions([(4, 8), (2, 2)], 3, 16, torch.Generator().manual_seed(1)) for _ in range(2)]
+    assert [tuple(index.shape) for index in draws[0]] == [(3, 17), (3, 4)]
+    assert all(len(set(row.tolist())) == len(row) for level in draws[0] for row in level)
+    assert all(torch.equal(a, b) for a, b in zip(*draws, strict=True))
+
+
+def test_torchvision_vgg19_gives_strides_4_8_16():
+    networks = FeatureNetworks([FeatureNetworkSpec(weights="random")])
+    features = networks(torch.rand(1, 3, 32, 32))
+    assert [tuple(level.shape[1:]) for level in features] == [(256, 8, 8), (512, 4, 4), (512, 2, 2)]
+    assert not any(p.requires_grad for p in networks.parameters())
+
+
+def test_non_finite_terms_are_named_with_their_step():
+    terms = {"d_real": torch.tensor(1.0), "d_fake": torch.tensor(float("nan")), "g_gan": torch.tensor(float("inf"))}
+    with pytest.raises(FloatingPointError, match="step 7: d_fake=nan, g_gan=inf is not finite"):
+        check_finite(terms, 7)
+    check_finite({"d_real": torch.tensor(1.0)}, 7)
+
+
+def test_missing_feature_network_is_named():
+    with pytest.raises(ValueError, match="lambda_contrastive is not 0 but there is no feature network"):
+        DPSIMSObjective(DPSIMSLossWeights(), 5)
+    assert dataclasses.asdict(DPSIMSLossWeights())["lambda_contrastive"] == 100.0

@@ -1,0 +1,238 @@
+"""train_accelerate.py as it is run: names in the log, exact resume, stop signal, two processes, clear errors."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import AutoModel
+
+import train_accelerate
+
+
+ROOT = Path(__file__).parents[1]
+TERMS = {"d_real", "d_fake", "g_gan", "g_contrastive", "g_diversity", "diversity_ratio", "image_difference"}
+
+
+def run(data: Path, output: Path, *arguments: str) -> int:
+    """The script in this process, on the CPU."""
+    AcceleratorState._reset_state(True)
+    base = ["--recipe", "tiny", "--backbone_weights", "random", "--cpu", "--report_to", "jsonl"]
+    folders = ["--train_dir", str(data), "--output_dir", str(output)]
+    try:
+        return train_accelerate.main([*base, *folders, *arguments])
+    finally:
+        AcceleratorState._reset_state(True)
+
+
+def states(folder: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a checkpoint, optimizers included."""
+    tensors = {}
+    for file in sorted(folder.rglob("*.safetensors")):
+        tensors.update({f"{file.relative_to(folder)}:{k}": v for k, v in load_file(file).items()})
+    for name in ("optimizer.bin", "optimizer_1.bin"):
+        state = torch.load(folder / "training_state" / name, weights_only=True)["state"]
+        tensors.update({f"{name}:{i}:{k}": v for i, entry in state.items() for k, v in entry.items()})
+    return tensors
+
+
+@pytest.fixture(scope="module")
+def finished_run(tiny_dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four steps in one go."""
+    output = tmp_path_factory.mktemp("run")
+    assert run(tiny_dataset_dir, output, "--sample_steps", "4") == 0
+    return output
+
+
+def test_a_run_leaves_checkpoint_numbers_pictures_and_options(finished_run: Path):
+    lines = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert set(lines[-1]) == {"step", *TERMS}
+    grid = Image.open(finished_run / "samples" / "step-000004.png")
+    assert grid.size == (4 * (64 + 4) + 4, 2 * (32 + 4) + 4)  # label | real | two fakes, two maps
+    assert Image.open(finished_run / "curves.png").width > 500
+    options = json.loads((finished_run / "training_options.json").read_text())
+    assert options["training.batch_size"] == {"value": 2, "source": "recipe tiny: tests"}
+    assert options["training.sample_steps"]["source"] == "--sample_steps"
+
+
+def test_checkpoint_is_a_loadable_model_folder(finished_run: Path):
+    folder = finished_run / "checkpoint-4"
+    model = AutoModel.from_pretrained(folder)
+    images = model(torch.zeros(1, 32, 64, dtype=torch.long), noise=torch.zeros(1, 8)).images
+    assert torch.isfinite(images).all()
+    assert model.config.id2label[0] == "sky"
+    discriminator = AutoModel.from_pretrained(folder, subfolder="discriminator")
+    assert discriminator(images).segmentation_logits.shape == (1, 6, 32, 64)
+    assert not list(folder.glob("discriminator/*.py")) and not list(finished_run.glob(".checkpoint*"))
+
+
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path):
+    assert run(tiny_dataset_dir, tmp_path, "--max_train_steps", "2", "--sample_steps", "0") == 0
+    torch.manual_seed(12345)  # whatever happened to the global random state in between
+    assert run(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "latest") == 0
+    expected, resumed = states(finished_run / "checkpoint-4"), states(tmp_path / "checkpoint-4")
+    assert expected.keys() == resumed.keys() and len(expected) > 300
+    assert [name for name in expected if not torch.equal(expected[name], resumed[name])] == []
+
+
+def test_another_seed_is_another_run(finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path):
+    assert run(tiny_dataset_dir, tmp_path, "--seed", "1", "--max_train_steps", "1") == 0
+    first = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[0])
+    other = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    assert first["d_real"] != other["d_real"]
+
+
+def test_total_limit_and_refusal_to_mix_runs(tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    arguments = ["--checkpointing_steps", "1", "--checkpoints_total_limit", "2", "--sample_steps", "0"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "3") == 0
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments) == 2
+    assert "holds checkpoints of an earlier run; add --resume_from_checkpoint latest" in capsys.readouterr().err
+    assert run(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "checkpoint-9") == 2
+    assert "no checkpoint 'checkpoint-9'; complete checkpoints" in capsys.readouterr().err
+
+
+def test_accumulation_runs_and_consumes_two_micro_batches(tiny_dataset_dir: Path, tmp_path: Path):
+    assert run(tiny_dataset_dir, tmp_path, "--gradient_accumulation_steps", "2", "--max_train_steps", "2") == 0
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 2 and set(json.loads(lines[0])) == {"step", *TERMS}
+
+
+def test_bfloat16_and_clipping(tiny_dataset_dir: Path, tmp_path: Path):
+    arguments = ["--mixed_precision", "bf16", "--set", "training.max_grad_norm=1", "--max_train_steps", "2"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments) == 0
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["generator_grad_norm"] > 0 and last["discriminator_grad_norm"] > 0
+
+
+def test_ablation_flag_lands_in_the_saved_config(tiny_dataset_dir: Path, tmp_path: Path):
+    arguments = ["--set", "generator.use_self_attention=false", "--set", "loss.lambda_contrastive=0"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "1") == 0
+    assert json.loads((tmp_path / "checkpoint-1" / "config.json").read_text())["use_self_attention"] is False
+    line = json.loads((tmp_path / "metrics.jsonl").read_text())
+    assert set(line) == {"step", *TERMS} - {"g_contrastive"}
+
+
+def test_instance_offsets_train(tiny_dataset_dir: Path, tmp_path: Path):
+    arguments = ["--set", "generator.use_instance_offsets=true", "--max_train_steps", "1", "--sample_steps", "1"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments) == 0
+    assert (tmp_path / "samples" / "step-000001.png").is_file()
+
+
+def test_dry_run_prints_every_option_with_its_source(capsys: pytest.CaptureFixture, tmp_path: Path):
+    status = train_accelerate.main(
+        ["--recipe", "camvid_small", "--dry_run", "--set", "loss.focal_gamma=0", "--output_dir", str(tmp_path / "x")]
+    )
+    text = capsys.readouterr().out
+    assert status == 0 and not (tmp_path / "x").exists()
+    assert "# --set loss.focal_gamma=0" in text and "# recipe camvid_small: paper Sec. 4.1" in text
+    assert all("  # " in line for line in text.splitlines())
+
+
+def break_label(folder: Path, change: str) -> str:
+    label = sorted((folder / "train" / "labels").iterdir())[0]
+    if change == "out of range":
+        Image.new("L", (64, 32), 77).save(label)
+    elif change == "truncated":
+        label.write_bytes(label.read_bytes()[:40])
+    elif change == "unpaired":
+        label.unlink()
+    elif change == "empty":
+        shutil.rmtree(folder / "train")
+    return label.name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("out of range", "77"), ("truncated", "{name}"), ("unpaired", "label"), ("empty", "train/images")],
+)
+def test_broken_data_is_one_clear_line_before_training(
+    tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture, change: str, message: str
+):
+    data = tmp_path / "data"
+    shutil.copytree(tiny_dataset_dir, data)
+    name = break_label(data, change)
+    assert run(data, tmp_path / "out") == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and message.format(name=name) in errors[0]
+    assert not list((tmp_path / "out").glob("checkpoint*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "loss.gamma=1"], "unknown option loss.gamma"),
+        (["--recipe", "nothing"], "unknown recipe 'nothing'"),
+        (["--report_to", "mlflow"], "--report_to 'mlflow' is unknown"),
+        (["--backbone_weights", "absent.safetensors"], "absent.safetensors: no such file"),
+        (["--set", "data.image_size=[40,64]"], "multiples of"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(
+    tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str], message: str
+):
+    assert run(tiny_dataset_dir, tmp_path / "out", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def subprocess_environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def test_sigterm_saves_and_the_run_continues(tiny_dataset_dir: Path, tmp_path: Path):
+    command = [sys.executable, "train_accelerate.py", "--recipe", "tiny", "--backbone_weights", "random", "--cpu"]
+    command += ["--train_dir", str(tiny_dataset_dir), "--output_dir", str(tmp_path), "--report_to", "jsonl"]
+    process = subprocess.Popen(
+        [*command, "--max_train_steps", "100000"],
+        cwd=ROOT,
+        env=subprocess_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.time() + 240
+    while not (tmp_path / "metrics.jsonl").is_file() and time.time() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "stopped by a signal after step" in output
+    [checkpoint] = tmp_path.glob("checkpoint-*")
+    step = int(checkpoint.name.split("-")[1])
+    assert (
+        run(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "latest", "--max_train_steps", str(step + 1)) == 0
+    )
+    assert (tmp_path / f"checkpoint-{step + 1}").is_dir()
+
+
+def test_two_processes_train_one_model(tiny_dataset_dir: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command += [
+        "train_accelerate.py",
+        "--recipe",
+        "tiny",
+        "--backbone_weights",
+        "random",
+        "--cpu",
+        "--report_to",
+        "jsonl",
+    ]
+    command += ["--train_dir", str(tiny_dataset_dir), "--output_dir", str(tmp_path), "--max_train_steps", "2"]
+    command += ["--gradient_accumulation_steps", "2"]
+    result = subprocess.run(
+        command, cwd=ROOT, env=subprocess_environment(), capture_output=True, text=True, timeout=280, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 process(es) on cpu" in result.stdout
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    assert AutoModel.from_pretrained(tmp_path / "checkpoint-2").config.num_labels == 5
