@@ -99,7 +99,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--output_dir", default="outputs", help="checkpoints, samples, curves and numbers go here")
     run.add_argument("--resume_from_checkpoint", help='"latest", or a checkpoint folder')
     run.add_argument(
-        "--report_to", nargs="*", default=["tensorboard", "jsonl"], help="tensorboard jsonl wandb trackio"
+        "--report_to", nargs="*", default=["tensorboard", "jsonl"], help=" ".join(TRACKERS)
     )
     run.add_argument("--cpu", action="store_true", help="train on the CPU even if there is an accelerator")
     run.add_argument("--max_train_steps", type=int)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 # Below so many classes a dense convolution of a small one-hot is faster, above it the table look-up is, and the
 # one-hot would be the largest tensor of the network (benchmarks/label_convolution.py).
-TABLE_LOOKUP_FROM = 64
+TABLE_LOOKUP_FROM = 96
 
 
 class LabelConv2d(nn.Module):
@@ -15,8 +15,8 @@ class LabelConv2d(nn.Module):
 
     With many classes it is computed by table look-up, and the one-hot is never built.
 
-    The weight has the shape of the `nn.Conv2d` it equals, (out_channels, num_labels, kernel, kernel), so weights can be
-    exchanged with one. Beyond the border there is no class (all zeros) unless `replicate`.
+    The weight has the shape of the `nn.Conv2d` it equals, (out_channels, num_labels, kernel, kernel), so weights can
+    be exchanged with one. Beyond the border there is no class (all zeros) unless `replicate`.
 
     Args:
         num_labels: classes.

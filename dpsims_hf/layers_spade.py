@@ -1,5 +1,5 @@
 """Residual blocks modulated by a condition map (after Park et al., "Semantic Image Synthesis with Spatially-Adaptive
-Normalization", 2019), in the form DP-GAN and DP-SIMS give them: gamma and beta by one 3x3 convolution of the condition.
+Normalization", 2019), as DP-GAN and DP-SIMS have them: gamma and beta by one 3x3 convolution of the condition.
 """
 
 import torch

@@ -196,7 +196,8 @@ class DPSIMSGenerator(PreTrainedModel):
         Returns:
             (batch_size, noise_dim), or (batch_size, regions, noise_dim).
         """
-        shape = (batch_size, self.config.noise_dim) if regions is None else (batch_size, regions, self.config.noise_dim)
+        shape = (batch_size,) if regions is None else (batch_size, regions)
+        shape += (self.config.noise_dim,)
         return torch.randn(shape, generator=generator).to(self.device)
 
     def forward(
@@ -281,8 +282,8 @@ class DPSIMSGenerator(PreTrainedModel):
         config = self.config
         if label_map.ndim != 3 or label_map.is_floating_point():
             raise ValueError(
-                f"label_map has shape {tuple(label_map.shape)} and type {label_map.dtype}; give class indices of shape "
-                "(batch, height, width), int64, not a one-hot map"
+                f"label_map has shape {tuple(label_map.shape)} and type {label_map.dtype}; give class indices of "
+                "shape (batch, height, width), int64, not a one-hot map"
             )
         batch, height, width = label_map.shape
         divisor = config.size_divisor

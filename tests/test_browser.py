@@ -208,7 +208,7 @@ def test_a_bad_file_shows_one_line_and_no_stale_legend(page, tmp_path):
     wait(page, lambda: not chips(page))
     Image.fromarray(np.full((96, 128), 99, dtype=np.uint8)).save(tmp_path / "bad.png")
     find(page, "#file input[type=file]").send_keys(str(tmp_path / "bad.png"))
-    message = wait(page, lambda: find(page, ".toast-text").text)
+    message = wait(page, lambda: find(page, ".toast-message-text").text)
     assert message.startswith("bad.png: label id 99 out of range") and "\n" not in message
     assert not chips(page) and not loaded_images(page, "#label-map")
 

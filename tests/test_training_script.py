@@ -216,7 +216,7 @@ def test_sigterm_saves_and_the_run_continues(tiny_dataset_dir: Path, tmp_path: P
 
 
 def test_two_processes_train_one_model(tiny_dataset_dir: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += [
         "train_accelerate.py",
         "--recipe",

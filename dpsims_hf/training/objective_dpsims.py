@@ -160,8 +160,8 @@ class DPSIMSObjective:
             projection: heads of the contrastive term.
             batch: as above.
             noise: z1, (batch, noise_dim).
-            other: output for z2 on the same label maps by the same weights, detached: z1 and z2 are exchangeable, so the
-                gradient through one side alone is half of the whole in expectation.
+            other: output for z2 on the same label maps by the same weights, detached: z1 and z2 are exchangeable, so
+                the gradient through one side alone is half of the whole in expectation.
             rng: a CPU generator for the positions of the contrastive term.
         """
         w = self.weights
