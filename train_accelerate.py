@@ -246,21 +246,26 @@ def build_loader(options: RunOptions, dataset: SemanticImageDataset, processes: 
 
 
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """No gradients to the model's parameters and no change of its batch-norm statistics inside."""
+def frozen(model: nn.Module, running_statistics: bool) -> Iterator[None]:
+    """No gradients to the model's parameters and no change of its batch-norm statistics inside.
+
+    Args:
+        model: the discriminator.
+        running_statistics: normalise by the running statistics instead of the batch's.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats and m.training]
     for parameter in parameters:
         parameter.requires_grad_(False)
     for norm in norms:
-        norm.track_running_stats = False
+        norm.training, norm.track_running_stats = not running_statistics, running_statistics
     try:
         yield
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
         for norm in norms:
-            norm.track_running_stats = True
+            norm.training = norm.track_running_stats = True
 
 
 class Trainer:
@@ -315,7 +320,7 @@ class Trainer:
 
         # D is called unwrapped here: its parameters take no gradient, so there is nothing to synchronise.
         discriminator = self.accelerator.unwrap_model(self.networks["discriminator"])
-        with frozen(discriminator):
+        with frozen(discriminator, self.options.loss.generator_step_statistics == "running"):
             for index, batch in enumerate(micro_batches):
                 noise = self.noise(batch, self.rng(step, index, 1))
                 with self._sync(index, micro_batches, "generator", "projection"):

@@ -43,9 +43,8 @@ def main() -> None:
     frozen = sum(parameter.numel() for parameter in discriminator.backbone.parameters())
     gflops = [counter.get_total_flops() / 1e9 for counter in (generator_flops, discriminator_flops)]
     print(f"{args.num_labels} classes, {args.size[0]}x{args.size[1]}, one image")
-    print(
-        f"generator      {sum(p.numel() for p in generator.parameters()) / 1e6:7.1f} M parameters  {gflops[0]:8.1f} GFLOPs"
-    )
+    generated = sum(parameter.numel() for parameter in generator.parameters())
+    print(f"generator      {generated / 1e6:7.1f} M parameters  {gflops[0]:8.1f} GFLOPs")
     print(f"discriminator  {trainable / 1e6:7.1f} M trainable   {gflops[1]:8.1f} GFLOPs")
     print(f"  backbone     {frozen / 1e6:7.1f} M frozen ({args.backbone})")
     missing = [name for name, p in generator.named_parameters() if p.grad is None]

@@ -10,6 +10,7 @@ from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig
 from dpsims_hf.training.ema import ExponentialMovingAverage, refresh_batch_norm
 from dpsims_hf.training.options import parse_override, resolve_options
 from dpsims_hf.training.recipes import RECIPES
+from train_accelerate import frozen
 
 
 def test_ema_closed_form_and_buffers():
@@ -111,3 +112,23 @@ def test_ablation_flags_land_in_the_config():
     config = DPSIMSGeneratorConfig.from_preset("tiny", use_self_attention=options.generator["use_self_attention"])
     assert not config.use_self_attention
     assert options.discriminator["feature_conditioning"] == "none"
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_frozen_discriminator_takes_no_gradient_and_keeps_its_statistics(running: bool):
+    norm, conv = nn.BatchNorm2d(2, affine=False), nn.Conv2d(2, 2, 1)
+    model = nn.Sequential(norm, conv).train()
+    norm.running_mean.fill_(3.0)
+    inputs = torch.randn(4, 2, 3, 3, requires_grad=True)
+    with frozen(model, running):
+        normalised = norm(inputs)
+        model(inputs).sum().backward()
+    expected = (
+        (inputs - 3.0) / (1 + norm.eps) ** 0.5
+        if running
+        else nn.functional.batch_norm(inputs, None, None, training=True)
+    )
+    torch.testing.assert_close(normalised, expected)
+    assert conv.weight.grad is None and inputs.grad is not None
+    assert norm.running_mean.tolist() == [3.0, 3.0] and norm.num_batches_tracked == 0
+    assert norm.training and norm.track_running_stats and conv.weight.requires_grad

@@ -38,6 +38,8 @@ class DPSIMSLossWeights:
         diversity_pool: average-pool by this factor before comparing: at 1 the noise may hide in fine texture, at 8 it
             must change colour and light.
         joint_batch_norm: real and fake share D's batch, hence its feature statistics.
+        generator_step_statistics: by which statistics D normalises features in G's half-step: the "running" ones of
+            its own half-steps, or those of the fake "batch" alone, which hide a tint that all fakes share.
     """
 
     lambda_gan: float = 1.0
@@ -54,12 +56,14 @@ class DPSIMSLossWeights:
     diversity_threshold: float = 1.0
     diversity_pool: int = 1
     joint_batch_norm: bool = True
+    generator_step_statistics: str = "running"
 
     def __post_init__(self) -> None:
         for name, choices in {
             "label_smoothing_form": ("distribute", "literal"),
             "label_smoothing_targets": ("both", "real"),
             "diversity_target": ("features", "images"),
+            "generator_step_statistics": ("running", "batch"),
         }.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"loss.{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}")
