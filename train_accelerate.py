@@ -98,9 +98,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run = parser.add_argument_group("run")
     run.add_argument("--output_dir", default="outputs", help="checkpoints, samples, curves and numbers go here")
     run.add_argument("--resume_from_checkpoint", help='"latest", or a checkpoint folder')
-    run.add_argument(
-        "--report_to", nargs="*", default=["tensorboard", "jsonl"], help=" ".join(TRACKERS)
-    )
+    run.add_argument("--report_to", nargs="*", default=["tensorboard", "jsonl"], help=" ".join(TRACKERS))
     run.add_argument("--cpu", action="store_true", help="train on the CPU even if there is an accelerator")
     run.add_argument("--max_train_steps", type=int)
     run.add_argument("--train_batch_size", type=int, help="per process and micro-batch")

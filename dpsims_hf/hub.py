@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from transformers import BaseImageProcessor, PreTrainedModel
+from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
 
 from .model_card import CARD_PATH, fill_model_card, load_model_card_template
 from .pipeline_checkpoint_folder import CLOSURE_PATTERNS, DISCRIMINATOR_FOLDER, write_components
@@ -257,31 +258,75 @@ def push_folder(folder: str | os.PathLike, repo_id: str, private: bool = False, 
     return str(url)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+def export_folder(
+    checkpoint: str | os.PathLike, output_dir: str | os.PathLike, fields: dict[str, Any], dtype: torch.dtype
+) -> Path:
+    """Turn a training checkpoint into a folder to publish: folded weights, small tensors, a full card.
+
+    Args:
+        checkpoint: `checkpoint-STEP` of a run whose discriminator holds its backbone or can load it from `fields`.
+        output_dir: the folder to write.
+        fields: of the card, see `CARD_FIELDS`; "backbone_weights" names a file of the frozen backbone's weights, and
+            then these go into the folder.
+        dtype: how large tensors are stored.
+    """
+    fields = dict(fields)
+    backbone_weights = fields.pop("backbone_weights", None)
+    generator = folded_copy(AutoModel.from_pretrained(checkpoint))
+    processor = AutoImageProcessor.from_pretrained(checkpoint)
+    discriminator = AutoModel.from_pretrained(checkpoint, subfolder=DISCRIMINATOR_FOLDER).eval()
+    if backbone_weights is not None:
+        discriminator.load_backbone_weights(backbone_weights)
+    inside = bool(getattr(discriminator, "backbone_ready", True))
+    card = fill_model_card(generator, processor, discriminator, include_backbone=inside, dtype=dtype, **fields)
+    return save_model_folder(output_dir, generator, processor, discriminator, inside, card=card, dtype=dtype)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dpsims_hf.hub", description="Publish checkpoint folders.")
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("push", help="check a checkpoint folder and upload it to the Hugging Face Hub")
     command.add_argument("folder", metavar="DIR", help="checkpoint folder")
     command.add_argument("repo_id", metavar="REPO_ID", help="user/name on the Hub")
     command.add_argument("--private", action="store_true", help="make the repository private")
-    options = parser.parse_args(arguments)
+    command = commands.add_parser("export", help="training checkpoint -> folder to publish, with a card")
+    command.add_argument("checkpoint", metavar="CHECKPOINT", help="a run's checkpoint-STEP")
+    command.add_argument("output_dir", metavar="DIR", help="folder to write")
+    command.add_argument("--card_fields", metavar="JSON", help="file with the fields of the card")
+    command.add_argument("--backbone_weights", metavar="FILE", help="put these weights of the frozen backbone inside")
+    command.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="of the stored tensors")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> str:
+    if options.command == "push":
+        return push_folder(options.folder, options.repo_id, private=options.private)
+    fields = json.loads(Path(options.card_fields).read_text(encoding="utf-8")) if options.card_fields else {}
+    if options.backbone_weights:
+        fields["backbone_weights"] = options.backbone_weights
+    return str(export_folder(options.checkpoint, options.output_dir, fields, getattr(torch, options.dtype)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
     try:
-        url = push_folder(options.folder, options.repo_id, private=options.private)
+        result = _run(options)
     except OfflineModeIsEnabled:
         reason = "HF_HUB_OFFLINE is set; unset it to reach the Hub"
     except LocalTokenNotFoundError:
         reason = "no Hub token; run `hf auth login`, or set HF_TOKEN"
-    except (ValueError, HFValidationError, HfHubHTTPError, ConnectionError) as error:
+    except (ValueError, OSError, HFValidationError, HfHubHTTPError, ConnectionError) as error:
         reason = " ".join(str(error).split())
     else:
-        print(url)
+        print(result)
         return 0
     print(f"error: {reason}", file=sys.stderr)
     return 1
 
 
 __all__ = [
+    "export_folder",
     "fill_model_card",
     "folded_copy",
     "load_model_card_template",

@@ -74,9 +74,7 @@ class FullResolutionInput(nn.Module):
         self.labels = LabelConv2d(num_labels, out_channels, replicate=padding_mode != "zeros")
         self.extra = None
         if extra_channels:
-            self.extra = nn.Conv2d(
-                extra_channels, out_channels, 3, padding=1, padding_mode=padding_mode, bias=False
-            )
+            self.extra = nn.Conv2d(extra_channels, out_channels, 3, padding=1, padding_mode=padding_mode, bias=False)
 
     def forward(self, inputs: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
         """Convolve (label_map (batch, height, width), extra maps (batch, extra, height, width) or None)."""
@@ -106,9 +104,7 @@ class LabelPyramid(nn.Module):
     def _level(config: DPSIMSGeneratorConfig, convolution: nn.Module, width: int, attend: bool) -> LabelPyramidLevel:
         noise = attention = None
         if attend and config.noise_injection == "cross_attention":
-            noise = CrossAttentionNoise(
-                width, config.noise_token_dim, config.attention_gate_init, config.padding_mode
-            )
+            noise = CrossAttentionNoise(width, config.noise_token_dim, config.attention_gate_init, config.padding_mode)
         if attend and config.use_self_attention:
             attention = SelfAttention(width, config.self_attention_gate_init)
         return LabelPyramidLevel(convolution, width, noise, attention, config.normalization_eps)
@@ -145,9 +141,7 @@ class DPSIMSGenerator(PreTrainedModel):
                 config.noise_dim, config.noise_mlp_dim, config.noise_tokens, config.noise_token_dim
             )
         self.pyramid = LabelPyramid(config)
-        self.low_resolution_input = LabelConv2d(
-            config.num_labels, widths[0], replicate=config.padding_mode != "zeros"
-        )
+        self.low_resolution_input = LabelConv2d(config.num_labels, widths[0], replicate=config.padding_mode != "zeros")
         coarsest = config.pyramid_channels[-1]
         paddings = [config.padding_mode] * (config.num_scales - 1) + [config.output_padding_mode]
         self.blocks = nn.ModuleList(

@@ -146,9 +146,7 @@ class RandomMixing(nn.Module):
     def __init__(self, channels: list[int]) -> None:
         super().__init__()
         self.channel_mixing = nn.ModuleList(nn.Conv2d(width, width, 1) for width in channels)
-        self.scale_mixing = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(channels)
-        )
+        self.scale_mixing = nn.ModuleList(nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(channels))
         self.requires_grad_(False)
 
     def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:

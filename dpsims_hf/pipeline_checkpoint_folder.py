@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,9 @@ def write_components(
     for source in _code_files(parts):
         shutil.copyfile(source, folder / source.name)
     # Null components: diffusers' loader cannot load a flat folder, so the pipeline does it (its `register_to_config`).
-    index = {"_class_name": [Path(PIPELINE_FILES[0]).stem, PIPELINE_CLASS], "_diffusers_version": version("diffusers")}
+    index: dict[str, Any] = {"_class_name": [Path(PIPELINE_FILES[0]).stem, PIPELINE_CLASS]}
+    if find_spec("diffusers"):  # training needs no diffusers
+        index["_diffusers_version"] = version("diffusers")
     index |= {name: [None, None] for name in ("generator_model", "processor", "discriminator")}
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 

@@ -1,7 +1,6 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The Space without a browser: sizes, errors, texts, files, and the HTTP API of a running server."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from PIL import Image
 
 import app
 from dpsims_hf import SemanticImageSynthesisPipeline
+from dpsims_hf.data.specs import DatasetSpec
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
 from dpsims_hf.demo import build_demo, draw_examples, launch_options
 from dpsims_hf.demo.html import legend_html, palette_html
@@ -200,50 +200,32 @@ def test_legend_lists_the_classes_with_shares_and_escapes_names(synthesizer):
     assert "<script>" not in palette_html(["<script>"], [(1, 2, 3)], None)
 
 
-def test_palette_files_hold_the_exact_colors(synthesizer, tmp_path):
-    names, palette = list(SYNTHETIC_SPEC.labels), [list(color) for color in SYNTHETIC_SPEC.palette]
-    paths = write_palette_files(tmp_path, names, palette, 4)
-    content = json.loads(paths["json"].read_text())
-    assert [entry["color"] for entry in content["classes"]] == palette and content["void_index"] == 4
+def test_palette_files_hold_the_exact_colors(tmp_path):
+    paths = write_palette_files(tmp_path, SYNTHETIC_SPEC.labels, SYNTHETIC_SPEC.palette, 4)
+    spec = DatasetSpec.from_json(paths["json"])  # the JSON is a classes.json
+    assert (spec.labels, spec.palette, spec.void_label_id) == (SYNTHETIC_SPEC.labels, SYNTHETIC_SPEC.palette, 4)
     chart = np.asarray(Image.open(paths["png"]))
-    assert [chart[16 + 32 * row, 10].tolist() for row in range(5)] == palette
-    assert " 128  64 128\troad".strip() in paths["gpl"].read_text()
-
-
-def test_palette_json_is_a_label_space(synthesizer, tmp_path):
-    from dpsims_hf.data.specs import DatasetSpec
-
-    names, palette = list(SYNTHETIC_SPEC.labels), SYNTHETIC_SPEC.palette
-    spec = DatasetSpec.from_json(write_palette_files(tmp_path, names, palette, 4)["json"])
-    assert (spec.labels, spec.palette, spec.void_label_id) == (SYNTHETIC_SPEC.labels, palette, 4)
+    assert [tuple(chart[16 + 32 * row, 10].tolist()) for row in range(5)] == list(SYNTHETIC_SPEC.palette)
+    assert "128  64 128\troad" in paths["gpl"].read_text()
 
 
 CARD = """
 # A model
-
 First words.
 Still the first.
 
 ## Use
-
 ```python
 # Data is not a heading here
 ```
 
 ## Data and terms
-
 Streets, cc-by-nc-4.0.
-
 ### Splits
-
 Two.
-
 ## Results
-
 None.
-
 ## Limits
-
 ![grid](samples.png)No faces.
 """
 

@@ -411,7 +411,11 @@ def with_hub(hub: FakeHub, home: Path, *command: str) -> subprocess.CompletedPro
     environment |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONPATH": str(PACKAGE.parent)}
     environment |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.run(
-        [sys.executable, *command], env=environment, cwd=home, capture_output=True, text=True, timeout=240
+        [sys.executable, *command],
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -458,6 +462,6 @@ def test_push_without_reaching_the_hub(tmp_path, generator, processor):
     folder = save_model_folder(tmp_path / "model", generator, processor)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
     command = [sys.executable, "-m", "dpsims_hf.hub", "push", str(folder), "user/model"]
-    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    run = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1
     assert run.stderr.strip().splitlines()[-1] == "error: HF_HUB_OFFLINE is set; unset it to reach the Hub"

@@ -1,0 +1,42 @@
+"""Draw the sample grid of a card: one row per label map, one generated image per seed.
+
+    python model_cards/draw_samples.py CHECKPOINT FOLDER_OF_LABEL_MAPS samples.png --rows 6 --seeds 4 [--show_labels]
+
+Photos are not shown: a data set's terms may forbid to pass them on. `--show_labels` puts the label map first; use it
+for drawn examples.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from dpsims_hf import SemanticImageSynthesisPipeline
+from dpsims_hf.training.reporting import sample_grid
+
+
+def main() -> None:
+    """Parse, generate, save."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint")
+    parser.add_argument("label_maps", help="folder of label maps; evenly spaced ones are taken")
+    parser.add_argument("output")
+    parser.add_argument("--rows", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--show_labels", action="store_true")
+    args = parser.parse_args()
+    pipe = SemanticImageSynthesisPipeline.from_pretrained(args.checkpoint)
+    size = dict(zip(("height", "width"), pipe.generator_model.config.image_size, strict=True))
+    files = sorted(Path(args.label_maps).glob("*.png"))
+    chosen = np.linspace(0, len(files) - 1, min(args.rows, len(files))).round().astype(int)
+    rows = []
+    for index in chosen:
+        label_map = pipe.processor(label_maps=str(files[index]), size=size).label_map[0]
+        images = pipe(label_map, seed=0, num_images_per_label_map=args.seeds).images
+        shown = [pipe.processor.colorize(label_map)] if args.show_labels else []
+        rows.append([np.asarray(image) for image in [*shown, *images]])
+    sample_grid(rows).save(args.output)
+
+
+if __name__ == "__main__":
+    main()
