@@ -26,7 +26,9 @@ for _config, _model in (
 ):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModel.register(_config, _model, exist_ok=True)
-AutoImageProcessor.register(DPSIMSGeneratorConfig, slow_image_processor_class=SemanticImageProcessor, exist_ok=True)
+# One class whatever backend is asked for: it needs no torchvision.
+_backends = {"torchvision": SemanticImageProcessor, "pil": SemanticImageProcessor}
+AutoImageProcessor.register(DPSIMSGeneratorConfig, image_processor_classes=_backends, exist_ok=True)
 
 
 def __getattr__(name: str) -> Any:

@@ -318,9 +318,6 @@ def test_generate_without_a_file_says_what_to_do(client):
         client.predict(None, 0, api_name="/generate")
 
 
-# -- app.py -----------------------------------------------------------------------------------------------------------
-
-
 def test_demo_builds_with_a_queue_for_one(pipe):
     demo = build_demo(pipe)
     assert isinstance(demo, gr.Blocks) and not demo.analytics_enabled
