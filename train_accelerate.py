@@ -11,48 +11,36 @@ the process, so a resumed run continues exactly.
 """
 
 import argparse
-import copy
 import json
 import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
 from accelerate.utils import set_seed
 from torch import nn
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
-from dpsims_hf.data import (
-    DatasetSpec,
-    DrawSampler,
-    JointTransform,
-    SemanticImageDataset,
-    collate,
-    rare_class_weights,
-    stateless_generator,
-)
 from dpsims_hf.hub import push_folder
+from dpsims_hf.training.build import build_datasets, build_loader, build_networks, build_objective
 from dpsims_hf.training.checkpoints import CheckpointStore, find_checkpoint, list_checkpoints
-from dpsims_hf.training.contrastive import FeatureNetworks, ProjectionHeads
 from dpsims_hf.training.distributed import convert_batch_norm
-from dpsims_hf.training.ema import ExponentialMovingAverage, refresh_batch_norm
-from dpsims_hf.training.families import FAMILIES, get_family
-from dpsims_hf.training.objective_dpsims import check_finite
+from dpsims_hf.training.ema import ExponentialMovingAverage
+from dpsims_hf.training.families import FAMILIES
 from dpsims_hf.training.options import MIXED_PRECISIONS, RunOptions, parse_override, resolve_options
+from dpsims_hf.training.publisher import Publisher
 from dpsims_hf.training.recipes import RECIPES
-from dpsims_hf.training.reporting import TRACKERS, draw_curves, draw_samples, log_image, make_trackers
+from dpsims_hf.training.reporting import TRACKERS, make_trackers
+from dpsims_hf.training.step import Trainer
 
 
 logger = logging.getLogger("train")
-
-NOISE_STREAM = 2  # keeps the networks' draws apart from those of the data (dpsims_hf/data)
 
 # Flags that are short names of options.
 FLAG_OPTIONS = {
@@ -121,325 +109,6 @@ def options_from_args(args: argparse.Namespace) -> RunOptions:
     return resolve_options(args.recipe, overrides, args.generator_family, args.discriminator_family)
 
 
-# --- build ---------------------------------------------------------------------------------------------------------
-
-
-class Datasets(NamedTuple):
-    """The label space and three views of the data.
-
-    Args:
-        spec: label space.
-        train: augmented crops.
-        whole: the training photos whole, at the published size (batch-norm statistics of the averaged model).
-        samples: photos for sample grids, at the published size; from the validation split where there is one.
-    """
-
-    spec: DatasetSpec
-    train: SemanticImageDataset
-    whole: SemanticImageDataset
-    samples: SemanticImageDataset
-
-
-def build_datasets(args: argparse.Namespace, options: RunOptions) -> Datasets:
-    """Open the local folder or the Hub set."""
-    data = options.data
-    crops = JointTransform(data.image_size, scale_range=data.scale_range, horizontal_flip=data.horizontal_flip)
-    whole = JointTransform(tuple(options.generator.get("image_size", data.image_size)), horizontal_flip=0.0)
-    common: dict[str, Any] = {"seed": options.training.seed}
-    if bool(args.train_dir) == bool(args.dataset_name):
-        raise ValueError("give the data: --train_dir DIR (a local folder) or --dataset_name REPO (one of the two)")
-    if args.train_dir:
-        folder, spec = args.train_dir, DatasetSpec.from_folder(args.train_dir)
-        common["use_instance_offsets"] = bool(options.generator.get("use_instance_offsets"))
-        split = "val" if (Path(folder) / "val").is_dir() else "train"
-        views = [("train", crops), ("train", whole), (split, whole)]
-        return Datasets(
-            spec, *(SemanticImageDataset.from_folder(folder, name, view, spec, **common) for name, view in views)
-        )
-    if not args.classes_file:
-        raise ValueError("--dataset_name needs --classes_file FILE: names, colours and void of its classes")
-    spec = DatasetSpec.from_json(args.classes_file)
-    columns = (args.image_column, args.label_column, args.instance_column)
-    return Datasets(
-        spec,
-        *(
-            SemanticImageDataset.from_hub(args.dataset_name, "train", view, spec, *columns, **common)
-            for view in (crops, whole, whole)
-        ),
-    )
-
-
-def build_networks(args: argparse.Namespace, options: RunOptions, spec: DatasetSpec) -> dict[str, nn.Module]:
-    """Generator and discriminator with the dataset's classes; the backbone's weights are loaded here, once."""
-    classes = {
-        "id2label": dict(enumerate(spec.labels)),
-        "void_label_id": spec.void_label_id,
-    }
-    generator_row = get_family(options.generator_family)
-    discriminator_row = get_family(options.discriminator_family)
-    generator_config = _make_config(generator_row.generator_config, {**options.generator, **classes})
-    discriminator_config = _make_config(discriminator_row.discriminator_config, {**options.discriminator, **classes})
-    networks = {
-        "generator": generator_row.generator(generator_config),
-        "discriminator": discriminator_row.discriminator(discriminator_config),
-    }
-    if hasattr(networks["discriminator"], "load_backbone_weights") and args.backbone_weights != "random":
-        networks["discriminator"].load_backbone_weights(args.backbone_weights)
-    return networks
-
-
-def _make_config(config_class: type, values: dict[str, Any]) -> Any:
-    preset = values.pop("preset", None)
-    values.pop("num_labels", None)
-    if preset is None:
-        return config_class(**values)
-    # A preset's own class count gives way to the dataset's names.
-    return config_class.from_preset(preset, **{"num_labels": None, **values})
-
-
-def build_objective(
-    args: argparse.Namespace, options: RunOptions, spec: DatasetSpec, device: torch.device
-) -> tuple[Any, ProjectionHeads | None]:
-    """The generator family's objective, and the heads that its contrastive term trains."""
-    feature_networks = projection = None
-    if options.loss.lambda_contrastive:
-        specs = list(options.contrastive.networks)
-        if args.contrastive_weights:
-            if len(args.contrastive_weights) != len(specs):
-                raise ValueError(
-                    f"--contrastive_weights names {len(args.contrastive_weights)} files for {len(specs)} networks"
-                )
-            specs = [
-                type(entry)(**{**vars(entry), "weights": file})
-                for entry, file in zip(specs, args.contrastive_weights, strict=True)
-            ]
-        feature_networks = FeatureNetworks(specs).to(device)
-        contrastive = options.contrastive
-        projection = ProjectionHeads(feature_networks.channels, contrastive.hidden_dim, contrastive.output_dim)
-    objective = get_family(options.generator_family).objective(
-        options.loss, spec.num_labels, spec.void_label_id, feature_networks
-    )
-    return objective, projection
-
-
-def build_loader(options: RunOptions, dataset: SemanticImageDataset, processes: int) -> DataLoader:
-    """One long epoch: all draws of the run, each a function of (seed, number of the draw)."""
-    training = options.training
-    weights = None
-    if options.data.rare_class_sampling:
-        weights = rare_class_weights(dataset.class_presence(), dataset.spec.void_label_id)
-    per_step = training.batch_size * training.gradient_accumulation_steps * processes
-    sampler = DrawSampler(training.max_train_steps * per_step, len(dataset), weights, training.seed)
-    return DataLoader(
-        dataset,
-        batch_size=training.batch_size,
-        sampler=sampler,
-        collate_fn=collate,
-        num_workers=options.data.workers,
-        pin_memory=torch.cuda.is_available(),
-    )
-
-
-# --- the step ------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def frozen(model: nn.Module, running_statistics: bool) -> Iterator[None]:
-    """No gradients to the model's parameters and no change of its batch-norm statistics inside.
-
-    Args:
-        model: the discriminator.
-        running_statistics: normalise by the running statistics instead of the batch's.
-    """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats and m.training]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    for norm in norms:
-        norm.training, norm.track_running_stats = not running_statistics, running_statistics
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
-        for norm in norms:
-            norm.training = norm.track_running_stats = True
-
-
-class Trainer:
-    """The networks of a run and one optimizer step of each (a holder of state, not a framework).
-
-    Args:
-        accelerator: of the run.
-        options: of the run.
-        objective: gives the terms.
-        networks: prepared networks: generator, discriminator, maybe projection.
-        optimizers: prepared optimizers: generator, discriminator.
-        ema: averaged generator.
-    """
-
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        options: RunOptions,
-        objective: Any,
-        networks: dict[str, nn.Module],
-        optimizers: dict[str, torch.optim.Optimizer],
-        ema: ExponentialMovingAverage,
-    ) -> None:
-        self.accelerator, self.options, self.objective = accelerator, options, objective
-        self.networks, self.optimizers, self.ema = networks, optimizers, ema
-
-    def rng(self, step: int, micro: int, purpose: int) -> torch.Generator:
-        """A CPU generator that depends on seed, step, process, micro-batch and purpose, and on nothing else."""
-        return stateless_generator(
-            self.options.training.seed, NOISE_STREAM, step, self.accelerator.process_index, micro, purpose
-        )
-
-    def noise(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> torch.Tensor:
-        """z for a batch."""
-        generator = self.accelerator.unwrap_model(self.networks["generator"])
-        return generator.sample_noise(len(batch["label_map"]), generator=rng).to(batch["label_map"].device)
-
-    def step(self, step: int, micro_batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-        """One step of D, one of G, one of the average; returns all terms, averaged over micro-batches."""
-        log: dict[str, torch.Tensor] = {}
-        draws = []
-        discriminator_terms = self.objective.discriminator_terms
-        for index, batch in enumerate(micro_batches):
-            noise = self.noise(batch, self.rng(step, index, 0))
-            with self._sync(index, micro_batches, "discriminator"):
-                terms, draw = discriminator_terms(
-                    self.networks["generator"], self.networks["discriminator"], batch, noise
-                )
-                self._backward(terms, step, len(micro_batches), log)
-            draws.append(draw)
-        self._update("discriminator", log)
-
-        # D is called unwrapped here: its parameters take no gradient, so there is nothing to synchronise.
-        discriminator = self.accelerator.unwrap_model(self.networks["discriminator"])
-        with frozen(discriminator, self.options.loss.generator_step_statistics == "running"):
-            for index, batch in enumerate(micro_batches):
-                noise = self.noise(batch, self.rng(step, index, 1))
-                with self._sync(index, micro_batches, "generator", "projection"):
-                    terms, extra = self.objective.generator_terms(
-                        self.networks["generator"],
-                        discriminator,
-                        self.networks.get("projection"),
-                        batch,
-                        noise,
-                        draws[index],
-                        self.rng(step, index, 2),
-                    )
-                    self._backward(terms, step, len(micro_batches), log)
-                _accumulate(log, extra, len(micro_batches))
-        self._update("generator", log)
-        self.ema.update(self.accelerator.unwrap_model(self.networks["generator"]))
-        return log
-
-    def _backward(self, terms: dict[str, torch.Tensor], step: int, count: int, log: dict[str, torch.Tensor]) -> None:
-        check_finite(terms, step)
-        self.accelerator.backward(torch.stack(list(terms.values())).sum() / count)
-        _accumulate(log, {name: value.detach() for name, value in terms.items()}, count)
-
-    def _update(self, name: str, log: dict[str, torch.Tensor]) -> None:
-        optimizer = self.optimizers[name]
-        if self.options.training.max_grad_norm:
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            norm = self.accelerator.clip_grad_norm_(parameters, self.options.training.max_grad_norm)
-            log[f"{name}_grad_norm"] = norm.detach()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    @contextmanager
-    def _sync(self, index: int, micro_batches: list, *names: str) -> Iterator[None]:
-        """Exchange gradients between processes only with the last micro-batch."""
-        with ExitStack() as stack:
-            if index < len(micro_batches) - 1:
-                for name in names:
-                    if name in self.networks:
-                        stack.enter_context(self.accelerator.no_sync(self.networks[name]))
-            yield
-
-
-def _accumulate(log: dict[str, torch.Tensor], values: dict[str, torch.Tensor], count: int) -> None:
-    for name, value in values.items():
-        log[name] = log.get(name, 0.0) + value / count
-
-
-# --- leave something to look at ------------------------------------------------------------------------------------
-
-
-class Publisher:
-    """The averaged generator as it would be published: refreshed statistics, sample grids, checkpoints, curves."""
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        store: CheckpointStore,
-        datasets: Datasets,
-        output_dir: Path,
-        card: str,
-    ) -> None:
-        self.trainer, self.store, self.datasets = trainer, store, datasets
-        self.output_dir, self.card = output_dir, card
-        self.accelerator, self.options = trainer.accelerator, trainer.options
-        config = trainer.ema.model.config
-        self.processor = datasets.spec.image_processor(tuple(config.image_size), size_divisor=config.size_divisor)
-        self._published: tuple[int, nn.Module] | None = None
-
-    def published(self, step: int) -> nn.Module:
-        """A copy of the averaged generator with batch-norm statistics of its own."""
-        if self._published is None or self._published[0] != step:
-            model = copy.deepcopy(self.trainer.ema.model)
-            with self.accelerator.autocast():
-                refresh_batch_norm(model, self._refresh_batches())
-            self._published = (step, model)
-        return self._published[1]
-
-    def _refresh_batches(self) -> Iterator[dict[str, torch.Tensor]]:
-        """Whole training photos' label maps with new noise, the same at every call."""
-        training, dataset = self.options.training, self.datasets.whole
-        rng = torch.Generator().manual_seed(training.seed)
-        order = torch.randperm(len(dataset), generator=rng).tolist()
-        for start in range(0, training.batch_norm_refresh_batches * training.batch_size, training.batch_size):
-            indices = [order[draw % len(order)] for draw in range(start, start + training.batch_size)]
-            batch = _to_device(collate([dataset[index] for index in indices]), self.accelerator.device)
-            noise = self.trainer.ema.model.sample_noise(training.batch_size, generator=rng)
-            offsets = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
-            yield {"label_map": batch["label_map"], "noise": noise, **offsets}
-
-    def samples(self, step: int) -> None:
-        """Write samples/step-STEP.png: label | real | fakes of fixed noise."""
-        if not self.accelerator.is_main_process:
-            return
-        training = self.options.training
-        dataset = self.datasets.samples
-        count = min(training.sample_maps, len(dataset))
-        chosen = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
-        batch = _to_device(collate([dataset[index] for index in chosen]), self.accelerator.device)
-        model = self.published(step)
-        noises = model.sample_noise(training.sample_noises, generator=torch.Generator().manual_seed(training.seed))
-        grid = draw_samples(model, self.processor, batch, noises)
-        folder = self.output_dir / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
-        grid.save(folder / f"step-{step:06d}.png")
-        log_image(self.accelerator, "samples", grid, step)
-
-    def checkpoint(self, step: int) -> Path:
-        """Write checkpoint-STEP and the curves."""
-        model = self.published(step) if self.accelerator.is_main_process else self.trainer.ema.model
-        path = self.store.save(step, model, self.processor, self.options.flat(), self.card)
-        metrics = self.output_dir / "metrics.jsonl"
-        if self.accelerator.is_main_process and metrics.is_file():
-            draw_curves(metrics, self.output_dir / "curves.png")
-        return path
-
-
-def _to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
-    return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
-
-
 # --- run -----------------------------------------------------------------------------------------------------------
 
 
@@ -448,9 +117,8 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     training = options.training
     datasets = build_datasets(args, options)
     spec = datasets.spec
-    datasets.train.validate(
-        progress=accelerator.is_local_main_process
-    )  # every file, on the CPU, before anything is trained
+    # Every file, on the CPU, before anything is trained.
+    datasets.train.validate(progress=accelerator.is_local_main_process)
     set_seed(training.seed)  # initial weights: equal on all processes
     networks = build_networks(args, options, spec)
     objective, projection = build_objective(args, options, spec, accelerator.device)

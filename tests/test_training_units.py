@@ -10,7 +10,7 @@ from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig
 from dpsims_hf.training.ema import ExponentialMovingAverage, refresh_batch_norm
 from dpsims_hf.training.options import parse_override, resolve_options
 from dpsims_hf.training.recipes import RECIPES
-from train_accelerate import frozen
+from dpsims_hf.training.step import frozen
 
 
 def test_ema_closed_form_and_buffers():

@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,13 @@ TRACKERS = ("tensorboard", "jsonl", "wandb", "trackio")
 
 
 def make_trackers(names: list[str], output_dir: str | os.PathLike) -> list[Any]:
-    """What `Accelerator(log_with=...)` takes for these names; a ValueError lists the known ones."""
+    """What `Accelerator(log_with=...)` takes for these names; a ValueError for unknown or missing ones."""
     unknown = [name for name in names if name not in TRACKERS]
     if unknown:
         raise ValueError(f"--report_to {unknown[0]!r} is unknown; choose from {', '.join(TRACKERS)}")
+    for name in names:  # accelerate would drop it without a word
+        if name != "jsonl" and find_spec(name) is None:
+            raise ValueError(f"--report_to {name}: the package is not installed; pip install {name}")
     return [JSONLTracker("train", output_dir) if name == "jsonl" else name for name in names]
 
 

@@ -1,0 +1,85 @@
+"""What a run publishes on the way: the averaged generator with statistics of its own, sample grids, checkpoints."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..data import collate
+from .build import Datasets
+from .checkpoints import CheckpointStore
+from .ema import refresh_batch_norm
+from .reporting import draw_curves, draw_samples, log_image
+from .step import Trainer
+
+
+class Publisher:
+    """The averaged generator as it would be published: refreshed statistics, sample grids, checkpoints, curves."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        store: CheckpointStore,
+        datasets: Datasets,
+        output_dir: Path,
+        card: str,
+    ) -> None:
+        self.trainer, self.store, self.datasets = trainer, store, datasets
+        self.output_dir, self.card = output_dir, card
+        self.accelerator, self.options = trainer.accelerator, trainer.options
+        config = trainer.ema.model.config
+        self.processor = datasets.spec.image_processor(tuple(config.image_size), size_divisor=config.size_divisor)
+        self._published: tuple[int, nn.Module] | None = None
+
+    def published(self, step: int) -> nn.Module:
+        """A copy of the averaged generator with batch-norm statistics of its own."""
+        if self._published is None or self._published[0] != step:
+            model = copy.deepcopy(self.trainer.ema.model)
+            with self.accelerator.autocast():
+                refresh_batch_norm(model, self._refresh_batches())
+            self._published = (step, model)
+        return self._published[1]
+
+    def _refresh_batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        """Whole training photos' label maps with new noise, the same at every call."""
+        training, dataset = self.options.training, self.datasets.whole
+        rng = torch.Generator().manual_seed(training.seed)
+        order = torch.randperm(len(dataset), generator=rng).tolist()
+        for start in range(0, training.batch_norm_refresh_batches * training.batch_size, training.batch_size):
+            indices = [order[draw % len(order)] for draw in range(start, start + training.batch_size)]
+            batch = to_device(collate([dataset[index] for index in indices]), self.accelerator.device)
+            noise = self.trainer.ema.model.sample_noise(training.batch_size, generator=rng)
+            offsets = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
+            yield {"label_map": batch["label_map"], "noise": noise, **offsets}
+
+    def samples(self, step: int) -> None:
+        """Write samples/step-STEP.png: label | real | fakes of fixed noise."""
+        if not self.accelerator.is_main_process:
+            return
+        training = self.options.training
+        dataset = self.datasets.samples
+        count = min(training.sample_maps, len(dataset))
+        chosen = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
+        batch = to_device(collate([dataset[index] for index in chosen]), self.accelerator.device)
+        model = self.published(step)
+        noises = model.sample_noise(training.sample_noises, generator=torch.Generator().manual_seed(training.seed))
+        grid = draw_samples(model, self.processor, batch, noises)
+        folder = self.output_dir / "samples"
+        folder.mkdir(parents=True, exist_ok=True)
+        grid.save(folder / f"step-{step:06d}.png")
+        log_image(self.accelerator, "samples", grid, step)
+
+    def checkpoint(self, step: int) -> Path:
+        """Write checkpoint-STEP and the curves."""
+        model = self.published(step) if self.accelerator.is_main_process else self.trainer.ema.model
+        path = self.store.save(step, model, self.processor, self.options.flat(), self.card)
+        metrics = self.output_dir / "metrics.jsonl"
+        if self.accelerator.is_main_process and metrics.is_file():
+            draw_curves(metrics, self.output_dir / "curves.png")
+        return path
+
+
+def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}

@@ -1,0 +1,116 @@
+"""The embedded checkpoint: small, loadable, a street where a street is drawn; and the examples of the README."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModel
+
+from dpsims_hf import SemanticImageSynthesisPipeline
+from dpsims_hf.hub import validate_model_folder
+
+
+ROOT = Path(__file__).parents[1]
+CHECKPOINT = ROOT / "checkpoints" / "dpsims-camvid-small"
+EXAMPLES = sorted((ROOT / "dpsims_hf" / "demo" / "examples").glob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def pipe() -> SemanticImageSynthesisPipeline:
+    return SemanticImageSynthesisPipeline.from_pretrained(CHECKPOINT)
+
+
+def test_folder_is_publishable_and_small():
+    assert validate_model_folder(CHECKPOINT) == []
+    assert sum(file.stat().st_size for file in CHECKPOINT.rglob("*") if file.is_file()) < 40e6
+    card = (CHECKPOINT / "README.md").read_text()
+    assert "cc-by-nc-4.0" in card and "CamVid" in card and "samples.png" in card
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_a_drawn_street_becomes_a_street(pipe: SemanticImageSynthesisPipeline, example: Path):
+    output = pipe(str(example), seed=0, num_images_per_label_map=3, output_type="np")
+    label_map = pipe.processor.decode_label_map(str(example))
+    images = output.images.astype(float)
+    assert images.shape == (3, *label_map.shape, 3)
+    names = {name: key for key, name in pipe.generator_model.config.id2label.items()}
+    brightness = {name: images[:, label_map == names[name]].mean() for name in ("sky", "road", "tree", "building")}
+    assert brightness["sky"] > 180 and brightness["sky"] > brightness["road"] + 40
+    assert brightness["road"] > brightness["tree"]
+    road = images[:, label_map == names["road"]].reshape(-1, 3).mean(axis=0)
+    assert np.ptp(road) < 30, "a road is grey"
+    # The noise changes what one sees: mean absolute difference of two images in grey levels of 255.
+    assert np.abs(images[0] - images[1]).mean() > 4 or np.abs(images[0] - images[2]).mean() > 4
+
+
+def test_the_same_seed_is_the_same_image(pipe: SemanticImageSynthesisPipeline):
+    first = pipe(str(EXAMPLES[0]), seed=5, num_images_per_label_map=1, output_type="np").images
+    second = pipe(str(EXAMPLES[0]), seed=4, num_images_per_label_map=2, output_type="np").images[1:]
+    assert np.array_equal(first, second)
+
+
+def test_resampling_the_cars_changes_the_cars_most(pipe: SemanticImageSynthesisPipeline):
+    example = str(EXAMPLES[0])
+    before = pipe(example, seed=0, num_images_per_label_map=1, output_type="np").images[0].astype(float)
+    after = pipe(example, seed=0, num_images_per_label_map=1, resample_labels=["car"], output_type="np").images[0]
+    change = np.abs(before - after).mean(axis=-1)
+    label_map = pipe.processor.decode_label_map(example)
+    names = {name: key for key, name in pipe.generator_model.config.id2label.items()}
+    assert change[label_map == names["car"]].mean() > change[label_map == names["road"]].mean()
+
+
+def test_discriminator_segments_offline(pipe: SemanticImageSynthesisPipeline):
+    image = pipe(str(EXAMPLES[0]), seed=0, num_images_per_label_map=1).images[0]
+    label_map = np.asarray(pipe.segment(image))
+    expected = pipe.processor.decode_label_map(str(EXAMPLES[0]))
+    assert label_map.shape == expected.shape
+    assert (label_map == expected).mean() > 0.5
+
+
+def test_without_the_package_and_timm_the_image_is_the_same_to_the_bit(tmp_path: Path):
+    code = (
+        "import sys, torch\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('dpsims_hf', 'timm'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from transformers import AutoModel\n"
+        "torch.set_num_threads(1)\n"
+        "model = AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True)\n"
+        "inputs = torch.load(sys.argv[2], weights_only=True)\n"
+        "with torch.no_grad():\n"
+        "    images = model(**inputs).images\n"
+        "torch.save(((images + 1) * 127.5).round().to(torch.uint8), sys.argv[3])\n"
+    )
+    inputs = {
+        "label_map": torch.randint(0, 12, (1, 6, 8)).repeat_interleave(32, 1).repeat_interleave(32, 2),
+        "noise": torch.randn(1, 64, generator=torch.Generator().manual_seed(3)),
+    }
+    torch.save(inputs, tmp_path / "inputs.pt")
+    files = [str(CHECKPOINT), str(tmp_path / "inputs.pt"), str(tmp_path / "out.pt")]
+    subprocess.run([sys.executable, "-c", code, *files], cwd=tmp_path, check=True, timeout=250)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            images = AutoModel.from_pretrained(CHECKPOINT)(**inputs).images
+    finally:
+        torch.set_num_threads(threads)
+    expected = ((images + 1) * 127.5).round().to(torch.uint8)
+    assert torch.equal(torch.load(tmp_path / "out.pt", weights_only=True), expected)
+
+
+def test_readme_examples_run(tmp_path: Path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert len(blocks) >= 2
+    for name in ("checkpoints", "dpsims_hf"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, env=environment, check=True, timeout=250)
+    assert (tmp_path / "street.png").is_file()
