@@ -86,6 +86,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run = parser.add_argument_group("run")
     run.add_argument("--output_dir", default="outputs", help="checkpoints, samples, curves and numbers go here")
     run.add_argument("--resume_from_checkpoint", help='"latest", or a checkpoint folder')
+    run.add_argument("--initialize_from", metavar="CHECKPOINT", help="new run from a checkpoint's weights")
     run.add_argument("--report_to", nargs="*", default=["tensorboard", "jsonl"], help=" ".join(TRACKERS))
     run.add_argument("--cpu", action="store_true", help="train on the CPU even if there is an accelerator")
     run.add_argument("--max_train_steps", type=int)
@@ -196,6 +197,9 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
     trainer, publisher, loader = prepare_run(args, options, accelerator)
     discriminator = accelerator.unwrap_model(trainer.networks["discriminator"])
     fingerprint = discriminator.backbone.fingerprint() if hasattr(discriminator, "backbone") else None
+    if args.initialize_from:
+        folder = find_checkpoint(args.output_dir, args.initialize_from)
+        logger.info("weights of %s; new parameters: %s", folder, publisher.store.load_weights(folder) or "none")
     step = resume(args, options, publisher.store) if args.resume_from_checkpoint else 0
     if step:
         loader = skip_first_batches(loader, step * options.training.gradient_accumulation_steps)

@@ -65,6 +65,7 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
             nothing breaks the symmetry inside a large region, and facades become stripes.
         output_padding_mode: padding at full resolution, where zeros leave a wrong border; None is padding_mode.
         upsample_mode: between SPADE blocks.
+        position_waves: fixed waves of the pixel position at the input (see `PositionCode`); 0 is the paper.
         normalization_eps: epsilon of the batch norms.
         use_instance_offsets: two more input channels (Sec. 4.1, COCO-Stuff and Cityscapes).
     """
@@ -93,6 +94,7 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
         padding_mode: str = "zeros",
         output_padding_mode: str | None = None,
         upsample_mode: str = "nearest",
+        position_waves: int = 0,
         normalization_eps: float = 1e-5,
         use_instance_offsets: bool = False,
         **kwargs: Any,
@@ -115,6 +117,7 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
         self.padding_mode = padding_mode
         self.output_padding_mode = padding_mode if output_padding_mode is None else output_padding_mode
         self.upsample_mode = upsample_mode
+        self.position_waves = position_waves
         self.normalization_eps = normalization_eps
         self.use_instance_offsets = use_instance_offsets
         self._validate()

@@ -1,5 +1,7 @@
 """Convolution over a label map given as class indices."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -71,6 +73,36 @@ class LabelConv2d(nn.Module):
         return result.permute(0, 3, 1, 2)
 
 
+class PositionCode(nn.Module):
+    """A 3x3 convolution over fixed waves of the pixel position, added to the first convolution of the labels.
+
+    Inside a large region of one class a convolutional network sees the same everywhere, and its textures become the
+    lattice of its up-sampling: stripes on facades, dots in trees. The waves (irregular directions, wavelengths from 4
+    to 96 pixels) tell places apart. An extension of the paper; the weight starts at 0.
+
+    Args:
+        waves: how many.
+        out_channels: width of the result.
+    """
+
+    def __init__(self, waves: int, out_channels: int) -> None:
+        super().__init__()
+        self.waves = waves
+        self.weight = nn.Parameter(torch.zeros(out_channels, waves, 3, 3))
+
+    def forward(self, height: int, width: int) -> torch.Tensor:
+        """Return (1, out_channels, height, width), to be added to every image of a batch."""
+        device, golden_angle = self.weight.device, math.pi * (3 - math.sqrt(5))
+        rows = torch.arange(height + 2, device=device, dtype=torch.float32)[:, None]
+        columns = torch.arange(width + 2, device=device, dtype=torch.float32)[None]
+        maps = []
+        for index in range(self.waves):
+            frequency = 2 * math.pi / (4 * 24 ** (index / max(self.waves - 1, 1)))
+            angle = index * golden_angle
+            maps.append(torch.sin(frequency * (math.cos(angle) * columns + math.sin(angle) * rows) + index))
+        return F.conv2d(torch.stack(maps)[None].to(self.weight.dtype), self.weight)
+
+
 def resize_labels(label_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Nearest resize of indices (batch, height, width) to `size`, without a detour over floats.
 
@@ -81,4 +113,4 @@ def resize_labels(label_map: torch.Tensor, size: tuple[int, int]) -> torch.Tenso
     return label_map[:, rows[:, None], columns]
 
 
-__all__ = ["LabelConv2d", "resize_labels"]
+__all__ = ["LabelConv2d", "PositionCode", "resize_labels"]

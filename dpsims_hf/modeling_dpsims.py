@@ -15,7 +15,7 @@ from transformers import initialization as init
 
 from .configuration_dpsims import DPSIMSGeneratorConfig
 from .layers_attention import CrossAttentionNoise, NoiseMapping, SelfAttention
-from .layers_label import LabelConv2d, resize_labels
+from .layers_label import LabelConv2d, PositionCode, resize_labels
 from .layers_spade import SpadeResidualBlock
 from .modeling_outputs import GeneratorOutput
 
@@ -67,10 +67,14 @@ class FullResolutionInput(nn.Module):
         extra_channels: instance offsets and/or noise concatenated with the label map.
         out_channels: width.
         padding_mode: of the convolutions.
+        position_waves: of the position code; 0 leaves it out.
     """
 
-    def __init__(self, num_labels: int, extra_channels: int, out_channels: int, padding_mode: str) -> None:
+    def __init__(
+        self, num_labels: int, extra_channels: int, out_channels: int, padding_mode: str, position_waves: int = 0
+    ) -> None:
         super().__init__()
+        self.position = PositionCode(position_waves, out_channels) if position_waves else None
         self.labels = LabelConv2d(num_labels, out_channels, replicate=padding_mode != "zeros")
         self.extra = None
         if extra_channels:
@@ -80,6 +84,8 @@ class FullResolutionInput(nn.Module):
         """Convolve (label_map (batch, height, width), extra maps (batch, extra, height, width) or None)."""
         label_map, extra = inputs
         hidden = self.labels(label_map)
+        if self.position is not None:
+            hidden = hidden + self.position(*label_map.shape[-2:])
         return hidden if self.extra is None else hidden + self.extra(extra)
 
 
@@ -90,7 +96,9 @@ class LabelPyramid(nn.Module):
         super().__init__()
         widths = config.pyramid_channels
         extra = 2 * config.use_instance_offsets + config.noise_dim * (config.noise_injection == "concat")
-        first = FullResolutionInput(config.num_labels, extra, widths[0], config.output_padding_mode)
+        first = FullResolutionInput(
+            config.num_labels, extra, widths[0], config.output_padding_mode, config.position_waves
+        )
         convolutions: list[nn.Module] = [first] + [
             nn.Conv2d(before, after, 3, stride=2, padding=1, padding_mode=config.padding_mode)
             for before, after in pairwise(widths)
@@ -167,6 +175,8 @@ class DPSIMSGenerator(PreTrainedModel):
         elif isinstance(module, LabelConv2d):
             init.normal_(module.weight, std=1.0 / module.weight.shape[-1])
             init.zeros_(module.bias)
+        elif isinstance(module, PositionCode):
+            init.zeros_(module.weight)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             if not parametrize.is_parametrized(module):
                 init.xavier_uniform_(module.weight)

@@ -57,6 +57,7 @@ def test_same_noise_same_image_other_noise_other_image():
         {"padding_mode": "reflect"},
         {"padding_mode": "replicate", "upsample_mode": "bilinear"},
         {"use_instance_offsets": True},
+        {"position_waves": 4},
     ],
 )
 def test_ablations_run_and_every_parameter_learns(overrides: dict):
@@ -108,6 +109,20 @@ def test_label_convolution_equals_convolution_of_the_one_hot(monkeypatch: pytest
         monkeypatch.setattr(layers_label, "TABLE_LOOKUP_FROM", 1)
         torch.testing.assert_close(conv(label_map), expected)
         monkeypatch.undo()
+
+
+def test_position_code_starts_silent_and_then_tells_places_apart():
+    uniform = torch.zeros(1, 64, 64, dtype=torch.long)
+    code = layers_label.PositionCode(6, 3)
+    assert torch.equal(code(8, 8), torch.zeros(1, 3, 8, 8))
+    torch.nn.init.normal_(code.weight)
+    maps = code(64, 64)[0].flatten(1).T
+    nearest = torch.cdist(maps, maps).fill_diagonal_(float("inf")).min()
+    assert nearest > 1e-3, "two places have the same code"
+    plain, with_code = make(padding_mode="replicate"), make(padding_mode="replicate", position_waves=6)
+    torch.nn.init.normal_(with_code.pyramid.levels[0].convolution.position.weight)
+    flat, varied = (model(uniform, noise=torch.zeros(1, 8)).images[0, :, 24:40, 24:40] for model in (plain, with_code))
+    assert varied.std((1, 2)).max() > 0.05 > 10 * flat.std((1, 2)).max()
 
 
 def test_resize_labels_takes_centres():

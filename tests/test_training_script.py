@@ -85,6 +85,19 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(finished_run: Path, ti
     assert [name for name in expected if not torch.equal(expected[name], resumed[name])] == []
 
 
+def test_a_new_run_starts_from_weights_with_a_new_part(
+    finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    folder = finished_run / "checkpoint-4"
+    arguments = ["--initialize_from", str(folder), "--set", "generator.position_waves=4", "--max_train_steps", "1"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments, "--set", "training.learning_rate_generator=0.0") == 0
+    assert "new parameters: ['pyramid.levels.0.convolution.position.weight']" in capsys.readouterr().out
+    before = load_file(folder / "training_state" / "generator.safetensors")
+    after = load_file(tmp_path / "checkpoint-1" / "training_state" / "generator.safetensors")
+    same = [name for name in before if "running" not in name and "num_batches" not in name and "parametr" not in name]
+    assert len(same) > 50 and all(torch.equal(before[name], after[name]) for name in same)
+
+
 def test_another_seed_is_another_run(finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path):
     assert run(tiny_dataset_dir, tmp_path, "--seed", "1", "--max_train_steps", "1") == 0
     first = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[0])

@@ -130,6 +130,31 @@ class CheckpointStore:
         self.ema.updates = progress["ema_updates"]
         return progress
 
+    def load_weights(self, folder: Path) -> list[str]:
+        """Start a new run from a checkpoint's weights: fresh optimizers, step 0.
+
+        Args:
+            folder: `checkpoint-STEP`.
+
+        Returns:
+            Names of parameters that the checkpoint lacks; they keep their initial values.
+        """
+        new = []
+        for name in self.modules:
+            state = load_file(self._weights_file(folder / STATE_FOLDER, name))
+            new += _load_exactly(self._unwrapped(name), state, folder, ignore="")
+        new += _load_exactly(self.ema.model, load_file(folder / "model.safetensors"), folder, ignore="")
+        return sorted({name for name in new if not name.startswith("backbone.")})
+
+    @staticmethod
+    def _weights_file(state_folder: Path, name: str) -> Path:
+        # The discriminator is complete in the model folder itself.
+        return (
+            state_folder.parent / name / "model.safetensors"
+            if name == "discriminator"
+            else (state_folder / f"{name}.safetensors")
+        )
+
     def _unwrapped(self, name: str) -> nn.Module:
         return self.accelerator.unwrap_model(self.modules[name], keep_torch_compile=False)
 
@@ -146,9 +171,7 @@ class CheckpointStore:
     def _load_hook(self, models: list[nn.Module], input_dir: str) -> None:
         models.clear()
         for name in self.modules:
-            file = Path(input_dir) / f"{name}.safetensors"
-            if name == "discriminator":
-                file = Path(input_dir).parent / name / "model.safetensors"
+            file = self._weights_file(Path(input_dir), name)
             _load_exactly(self._unwrapped(name), load_file(file), file, ignore="backbone.")
 
     def _prune(self) -> None:
@@ -157,8 +180,10 @@ class CheckpointStore:
                 shutil.rmtree(old)
 
 
-def _load_exactly(model: nn.Module, state: dict[str, torch.Tensor], file: Path, ignore: str | None = None) -> None:
-    """Load a state dict; everything must fit, but names that start with `ignore` may be absent."""
+def _load_exactly(
+    model: nn.Module, state: dict[str, torch.Tensor], file: Path, ignore: str | None = None
+) -> list[str]:
+    """Load a state dict; everything must fit, but names that start with `ignore` may be absent. Returns the absent."""
     result = model.load_state_dict(state, strict=False)
     missing = [key for key in result.missing_keys if ignore is None or not key.startswith(ignore)]
     wrong = missing + list(result.unexpected_keys)
@@ -167,3 +192,4 @@ def _load_exactly(model: nn.Module, state: dict[str, torch.Tensor], file: Path, 
             f"{file} does not fit this run's networks (first difference: {wrong[0]!r}); resume with the options that "
             "made it (they stand in training_state/progress.json)"
         )
+    return list(result.missing_keys)
