@@ -5,12 +5,31 @@ Normalization", 2019), as DP-GAN and DP-SIMS have them: gamma and beta by one 3x
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
+from transformers import initialization as init
 
 
 def maybe_spectral_norm(module: nn.Module, enabled: bool) -> nn.Module:
     """Wrap a convolution in spectral norm (Miyato et al., 2018) if enabled."""
     return add_spectral_norm(module) if enabled else module
+
+
+def init_spectral_norm(module: nn.Module) -> bool:
+    """Initialise the parts that spectral norm adds to a model (for `_init_weights`); False if it is no such part.
+
+    transformers asks this also for what a checkpoint lacks; vectors that it holds are left alone.
+    """
+    if isinstance(module, parametrize.ParametrizationList):
+        init.kaiming_normal_(module.original, a=0.2, nonlinearity="leaky_relu")
+        return True
+    if type(module).__name__ != "_SpectralNorm":
+        return False
+    for vector in (module._u, module._v):
+        if not getattr(vector, "_is_hf_initialized", False):
+            init.normal_(vector)
+            vector.div_(vector.norm())
+    return True
 
 
 class SpadeNorm(nn.Module):
@@ -82,4 +101,4 @@ class SpadeResidualBlock(nn.Module):
         return shortcut + hidden
 
 
-__all__ = ["SpadeNorm", "SpadeResidualBlock", "maybe_spectral_norm"]
+__all__ = ["SpadeNorm", "SpadeResidualBlock", "init_spectral_norm", "maybe_spectral_norm"]

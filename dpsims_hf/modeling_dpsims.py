@@ -16,7 +16,7 @@ from transformers import initialization as init
 from .configuration_dpsims import DPSIMSGeneratorConfig
 from .layers_attention import CrossAttentionNoise, NoiseMapping, SelfAttention
 from .layers_label import LabelConv2d, PositionCode, resize_labels
-from .layers_spade import SpadeResidualBlock
+from .layers_spade import SpadeResidualBlock, init_spectral_norm
 from .modeling_outputs import GeneratorOutput
 
 
@@ -165,14 +165,9 @@ class DPSIMSGenerator(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise one module; also what `from_pretrained` calls for weights that a checkpoint lacks."""
-        if isinstance(module, parametrize.ParametrizationList):
-            init.kaiming_normal_(module.original, a=0.2, nonlinearity="leaky_relu")
-        elif type(module).__name__ == "_SpectralNorm":
-            for vector in (module._u, module._v):
-                if not getattr(vector, "_is_hf_initialized", False):
-                    init.normal_(vector)
-                    vector.div_(vector.norm())
-        elif isinstance(module, LabelConv2d):
+        if init_spectral_norm(module):
+            return
+        if isinstance(module, LabelConv2d):
             init.normal_(module.weight, std=1.0 / module.weight.shape[-1])
             init.zeros_(module.bias)
         elif isinstance(module, PositionCode):

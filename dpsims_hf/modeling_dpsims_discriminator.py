@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
-from .layers_spade import maybe_spectral_norm
+from .layers_spade import init_spectral_norm, maybe_spectral_norm
 from .modeling_outputs import DiscriminatorOutput
 
 
@@ -266,14 +266,9 @@ class DPSIMSDiscriminator(PreTrainedModel):
         """Initialise the trainable part; the backbone is never touched (its weights would be lost)."""
         if any(module is part for part in self.backbone.modules()):
             return
-        if isinstance(module, parametrize.ParametrizationList):
-            init.kaiming_normal_(module.original, a=0.2, nonlinearity="leaky_relu")
-        elif type(module).__name__ == "_SpectralNorm":
-            for vector in (module._u, module._v):
-                if not getattr(vector, "_is_hf_initialized", False):
-                    init.normal_(vector)
-                    vector.div_(vector.norm())
-        elif isinstance(module, nn.Conv2d):
+        if init_spectral_norm(module):
+            return
+        if isinstance(module, nn.Conv2d):
             if not parametrize.is_parametrized(module):
                 init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
             if module.bias is not None:

@@ -39,9 +39,10 @@ def test_a_drawn_street_becomes_a_street(pipe: SemanticImageSynthesisPipeline, e
     images = output.images.astype(float)
     assert images.shape == (3, *label_map.shape, 3)
     names = {name: key for key, name in pipe.generator_model.config.id2label.items()}
-    brightness = {name: images[:, label_map == names[name]].mean() for name in ("sky", "road", "tree", "building")}
+    brightness = {name: images[:, label_map == names[name]].mean() for name in ("sky", "road", "car")}
     assert brightness["sky"] > 180 and brightness["sky"] > brightness["road"] + 40
-    assert brightness["road"] > brightness["tree"]
+    car = images[:, label_map == names["car"]]
+    assert car.std() > 30, "a car has windows, lights and shadows"
     road = images[:, label_map == names["road"]].reshape(-1, 3).mean(axis=0)
     assert np.ptp(road) < 30, "a road is grey"
     # The noise changes what one sees: mean absolute difference of two images in grey levels of 255.

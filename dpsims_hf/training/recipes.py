@@ -100,6 +100,7 @@ _CAMVID_SMALL: dict[str, dict[str, Setting]] = {
     "generator": {
         "preset": Setting("small", "ours"),
         "image_size": Setting((192, 256), "ours: the size the model is published for"),
+        "position_waves": Setting(16, "ours: without it facades and trees show the lattice of the up-sampling"),
         "output_padding_mode": Setting("reflect", "ours: zeros at full resolution left a wrong border"),
         "attention_gate_init": Setting(1.0, "ours: noise acts from the first step of a short run"),
     },

@@ -1,0 +1,146 @@
+"""Reading image files, resizing arrays and matching colours: the leaf functions under `SemanticImageProcessor`."""
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+
+# What Pillow raises on unreadable files; a decompression bomb is refused, not decoded.
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+WINDOW = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]  # antialiasing spreads over at most 2 px
+
+
+def default_palette(num_labels: int) -> list[list[int]]:
+    """Distinct colours for any number of classes: the bit-interleaving rule of the Pascal VOC colour map."""
+    bits = [[(k >> (3 * i + c) & 1) << (7 - i) for i in range(8)] for k in range(num_labels) for c in range(3)]
+    return np.array(bits, dtype=np.int64).sum(axis=1).reshape(num_labels, 3).tolist()
+
+
+def nearest_indices(source: int, target: int) -> np.ndarray:
+    """Source index of each of `target` pixels under nearest-neighbour resizing (pixel centres, as Pillow does)."""
+    return np.minimum(((np.arange(target) + 0.5) * (source / target)).astype(np.int64), source - 1)
+
+
+def resize_nearest(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Nearest-neighbour resize of a (height, width) array of any dtype; no new value can appear."""
+    if values.shape == (height, width):
+        return values
+    return values[nearest_indices(values.shape[0], height)[:, None], nearest_indices(values.shape[1], width)]
+
+
+def resize_photo(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Antialiased bicubic resize (Pillow) of a (height, width, 3) uint8 photo."""
+    if photo.shape[:2] == (height, width):
+        return photo
+    return np.asarray(Image.fromarray(photo).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def photo_to_pixel_values(photo: np.ndarray) -> np.ndarray:
+    """(height, width, 3) uint8 -> (3, height, width) float32 in [-1, 1]."""
+    return np.ascontiguousarray(photo.transpose(2, 0, 1)).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+
+
+def open_image(image: Any, source: str) -> Image.Image:
+    """Open and fully decode a path, binary file object or PIL image.
+
+    Raises:
+        ValueError: the file is missing, truncated or no image; the message names it.
+    """
+    if not isinstance(image, Image.Image):
+        try:
+            image = Image.open(image)
+        except UNREADABLE as error:
+            raise ValueError(f"{source}: cannot be read as an image ({_reason(error)}); replace the file") from error
+    try:
+        image.load()
+    except UNREADABLE as error:
+        raise ValueError(f"{source}: truncated or corrupt image ({_reason(error)}); replace the file") from error
+    return image
+
+
+def read_photo(image: Any, source: str = "photo") -> np.ndarray:
+    """A path, file object, PIL image, or uint8 array (HWC or CHW; 1, 3 or 4 channels) -> (height, width, 3) uint8."""
+    if isinstance(image, (np.ndarray, torch.Tensor)):
+        values = to_numpy(image)
+        if values.dtype != np.uint8 or values.ndim not in (2, 3):
+            raise ValueError(
+                f"{source}: photo array of shape {values.shape} and dtype {values.dtype}; pass uint8 HWC or CHW"
+            )
+        image = Image.fromarray(channels_last(values))
+    else:
+        source = str(image) if isinstance(image, (str, os.PathLike)) else source
+        image = ImageOps.exif_transpose(open_image(image, source))
+    return np.asarray(image.convert("RGB"))
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnidentifiedImageError):  # its own text names a memory address when bytes are read
+        return "no known image format, or cut off in its header"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def to_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
+
+
+def channels_last(values: np.ndarray) -> np.ndarray:
+    """Bring (1, H, W), (H, W, 1), (3|4, H, W) and (H, W, 3|4) arrays to (H, W) or (H, W, 3|4)."""
+    if values.ndim == 3 and values.shape[-1] not in (1, 3, 4) and values.shape[0] in (1, 3, 4):
+        values = values.transpose(1, 2, 0)
+    return values[..., 0] if values.ndim == 3 and values.shape[-1] == 1 else np.ascontiguousarray(values)
+
+
+def listing(values: list, limit: int = 12) -> str:
+    more = f", ... ({len(values)} in all)" if len(values) > limit else ""
+    return ", ".join(str(value) for value in values[:limit]) + more
+
+
+def nearest_color(colors: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of, and squared distance to, the nearest palette colour; in chunks, since a photo has 10^5 colours."""
+    nearest, distance = np.empty(len(colors), np.int64), np.empty(len(colors), np.int64)
+    for start in range(0, len(colors), 4096):
+        squared = ((colors[start : start + 4096, None] - palette[None]) ** 2).sum(axis=2)
+        nearest[start : start + 4096] = squared.argmin(axis=1)
+        distance[start : start + 4096] = squared.min(axis=1)
+    return nearest, distance
+
+
+def snap_blends(colors: np.ndarray, label_map: np.ndarray, palette: np.ndarray, tolerance: float) -> None:
+    """Give antialiased border pixels (label -1) the nearest class of their own neighbourhood, in place.
+
+    A blend of sky and building may lie nearest to road; only classes within 2 px come into question, and only for
+    colours between those classes' colours. Everything else stays -1.
+    """
+    rows, columns = np.nonzero(label_map < 0)
+    padded = np.pad(label_map, 2, constant_values=-1)
+    around = np.stack([padded[rows + 2 + dy, columns + 2 + dx] for dy, dx in WINDOW], axis=1)
+    absent = around < 0
+    near = palette[np.maximum(around, 0)]  # (pixels, window, 3)
+    own = colors[rows, columns]
+    low = np.where(absent[..., None], 256, near).min(axis=1) - tolerance
+    high = np.where(absent[..., None], -1, near).max(axis=1) + tolerance
+    blend = ((own >= low) & (own <= high)).all(axis=1) & ~absent.all(axis=1)
+    squared = np.where(absent, np.iinfo(np.int32).max, ((own[:, None] - near) ** 2).sum(axis=2))
+    chosen = around[np.arange(len(rows)), squared.argmin(axis=1)]
+    label_map[rows[blend], columns[blend]] = chosen[blend]
+
+
+__all__ = [
+    "channels_last",
+    "default_palette",
+    "listing",
+    "nearest_color",
+    "nearest_indices",
+    "open_image",
+    "photo_to_pixel_values",
+    "read_photo",
+    "resize_nearest",
+    "resize_photo",
+    "snap_blends",
+    "to_numpy",
+]

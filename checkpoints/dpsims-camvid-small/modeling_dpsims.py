@@ -1,0 +1,344 @@
+"""The DP-SIMS generator (Berrada et al., arXiv:2312.13314, Sec. 3.2, Fig. 3).
+
+Written from the paper. What the paper leaves open is a field of `DPSIMSGeneratorConfig`; noise per region is our
+extension (each position attends to its own region's tokens) and equals the paper with one region.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from .configuration_dpsims import DPSIMSGeneratorConfig
+from .layers_attention import CrossAttentionNoise, NoiseMapping, SelfAttention
+from .layers_label import LabelConv2d, PositionCode, resize_labels
+from .layers_spade import SpadeResidualBlock, init_spectral_norm
+from .modeling_outputs import GeneratorOutput
+
+
+class LabelPyramidLevel(nn.Module):
+    """One level of the label-map encoder: conv -> BN -> GELU -> noise -> self-attention -> pointwise conv.
+
+    Args:
+        convolution: the level's first convolution (over labels at full resolution, strided below).
+        channels: C_i.
+        noise: cross-attention block or None.
+        attention: self-attention block or None.
+        eps: of the batch norm.
+    """
+
+    def __init__(
+        self,
+        convolution: nn.Module,
+        channels: int,
+        noise: CrossAttentionNoise | None,
+        attention: SelfAttention | None,
+        eps: float,
+    ) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.norm = nn.BatchNorm2d(channels, eps=eps)
+        self.noise = noise
+        self.attention = attention
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+
+    def forward(
+        self, hidden: torch.Tensor, tokens: torch.Tensor | None, noise_regions: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Encode the previous level's map; `tokens` (batch, regions, n_k, d_w), `noise_regions` at full resolution."""
+        hidden = F.gelu(self.norm(self.convolution(hidden)))
+        if self.noise is not None:
+            regions = None if noise_regions is None else resize_labels(noise_regions, hidden.shape[-2:])
+            hidden = self.noise(hidden, tokens, regions)
+        if self.attention is not None:
+            hidden = self.attention(hidden)
+        return self.pointwise(hidden)
+
+
+class FullResolutionInput(nn.Module):
+    """The first convolution: over class indices, plus whatever else is drawn at full resolution.
+
+    Args:
+        num_labels: classes.
+        extra_channels: instance offsets and/or noise concatenated with the label map.
+        out_channels: width.
+        padding_mode: of the convolutions.
+        position_waves: of the position code; 0 leaves it out.
+    """
+
+    def __init__(
+        self, num_labels: int, extra_channels: int, out_channels: int, padding_mode: str, position_waves: int = 0
+    ) -> None:
+        super().__init__()
+        self.position = PositionCode(position_waves, out_channels) if position_waves else None
+        self.labels = LabelConv2d(num_labels, out_channels, replicate=padding_mode != "zeros")
+        self.extra = None
+        if extra_channels:
+            self.extra = nn.Conv2d(extra_channels, out_channels, 3, padding=1, padding_mode=padding_mode, bias=False)
+
+    def forward(self, inputs: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
+        """Convolve (label_map (batch, height, width), extra maps (batch, extra, height, width) or None)."""
+        label_map, extra = inputs
+        hidden = self.labels(label_map)
+        if self.position is not None:
+            hidden = hidden + self.position(*label_map.shape[-2:])
+        return hidden if self.extra is None else hidden + self.extra(extra)
+
+
+class LabelPyramid(nn.Module):
+    """h_1 .. h_L from full resolution down."""
+
+    def __init__(self, config: DPSIMSGeneratorConfig) -> None:
+        super().__init__()
+        widths = config.pyramid_channels
+        extra = 2 * config.use_instance_offsets + config.noise_dim * (config.noise_injection == "concat")
+        first = FullResolutionInput(
+            config.num_labels, extra, widths[0], config.output_padding_mode, config.position_waves
+        )
+        convolutions: list[nn.Module] = [first] + [
+            nn.Conv2d(before, after, 3, stride=2, padding=1, padding_mode=config.padding_mode)
+            for before, after in pairwise(widths)
+        ]
+        self.levels = nn.ModuleList(
+            self._level(config, convolution, width, 2**index in config.attention_strides)
+            for index, (convolution, width) in enumerate(zip(convolutions, widths, strict=True))
+        )
+
+    @staticmethod
+    def _level(config: DPSIMSGeneratorConfig, convolution: nn.Module, width: int, attend: bool) -> LabelPyramidLevel:
+        noise = attention = None
+        if attend and config.noise_injection == "cross_attention":
+            noise = CrossAttentionNoise(width, config.noise_token_dim, config.attention_gate_init, config.padding_mode)
+        if attend and config.use_self_attention:
+            attention = SelfAttention(width, config.self_attention_gate_init)
+        return LabelPyramidLevel(convolution, width, noise, attention, config.normalization_eps)
+
+    def forward(
+        self,
+        label_map: torch.Tensor,
+        extra: torch.Tensor | None,
+        tokens: torch.Tensor | None,
+        noise_regions: torch.Tensor | None,
+    ) -> list[torch.Tensor]:
+        """Return the modulation maps, fine to coarse: h at stride 1, 2, 4, ..."""
+        hidden: torch.Tensor | tuple[torch.Tensor, torch.Tensor | None] = (label_map, extra)
+        maps = []
+        for level in self.levels:
+            hidden = level(hidden, tokens, noise_regions)
+            maps.append(hidden)
+        return maps
+
+
+class DPSIMSGenerator(PreTrainedModel):
+    """Label map + noise -> image in one forward pass (Sec. 3.2)."""
+
+    config_class = DPSIMSGeneratorConfig
+    base_model_prefix = "generator"
+    main_input_name = "label_map"
+
+    def __init__(self, config: DPSIMSGeneratorConfig) -> None:
+        super().__init__(config)
+        widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
+        self.noise_mapping = None
+        if config.noise_injection == "cross_attention":
+            self.noise_mapping = NoiseMapping(
+                config.noise_dim, config.noise_mlp_dim, config.noise_tokens, config.noise_token_dim
+            )
+        self.pyramid = LabelPyramid(config)
+        self.low_resolution_input = LabelConv2d(config.num_labels, widths[0], replicate=config.padding_mode != "zeros")
+        coarsest = config.pyramid_channels[-1]
+        paddings = [config.padding_mode] * (config.num_scales - 1) + [config.output_padding_mode]
+        self.blocks = nn.ModuleList(
+            SpadeResidualBlock(
+                before, after, width + coarsest, config.spectral_norm, padding, config.normalization_eps
+            )
+            for (before, after), width, padding in zip(
+                pairwise(widths), reversed(config.pyramid_channels), paddings, strict=True
+            )
+        )
+        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise one module; also what `from_pretrained` calls for weights that a checkpoint lacks."""
+        if init_spectral_norm(module):
+            return
+        if isinstance(module, LabelConv2d):
+            init.normal_(module.weight, std=1.0 / module.weight.shape[-1])
+            init.zeros_(module.bias)
+        elif isinstance(module, PositionCode):
+            init.zeros_(module.weight)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            if not parametrize.is_parametrized(module):
+                init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            super()._init_weights(module)
+        elif isinstance(module, CrossAttentionNoise | SelfAttention):
+            init.constant_(module.gate, module.gate_init)
+
+    def sample_noise(
+        self, batch_size: int, regions: int | None = None, generator: torch.Generator | None = None
+    ) -> torch.Tensor:
+        """Draw z ~ N(0, I), on the CPU and then moved: a seed means the same image on every device.
+
+        Args:
+            batch_size: images.
+            regions: noise vectors per image, for use with `noise_regions`; None draws one.
+            generator: a CPU random generator.
+
+        Returns:
+            (batch_size, noise_dim), or (batch_size, regions, noise_dim).
+        """
+        shape = (batch_size,) if regions is None else (batch_size, regions)
+        shape += (self.config.noise_dim,)
+        return torch.randn(shape, generator=generator).to(self.device)
+
+    def forward(
+        self,
+        label_map: torch.Tensor,
+        noise: torch.Tensor | None = None,
+        noise_regions: torch.Tensor | None = None,
+        instance_offsets: torch.Tensor | None = None,
+        output_features: bool = False,
+        return_dict: bool = True,
+    ) -> GeneratorOutput | tuple[torch.Tensor, ...]:
+        """Generate images.
+
+        Args:
+            label_map: (batch, height, width) int64, 0 .. num_labels - 1; sides are multiples of config.size_divisor.
+            noise: (batch, noise_dim), or (batch, regions, noise_dim) with `noise_regions`; None draws new noise from
+                the global random state.
+            noise_regions: (batch, height, width) int64, 0 .. regions - 1.
+            instance_offsets: (batch, 2, height, width), needed if config.use_instance_offsets.
+            output_features: also return G^f, (batch, channels, height, width).
+            return_dict: a `GeneratorOutput`, else a tuple.
+
+        Raises:
+            ValueError: for sizes, label ids, noise or offsets that do not fit; the message names value and remedy.
+        """
+        self._check_inputs(label_map, noise, noise_regions, instance_offsets)
+        if noise is None:
+            noise = self.sample_noise(len(label_map))
+        noise = noise.to(self.dtype)
+        if noise.ndim == 2:
+            noise = noise[:, None]
+        tokens = None if self.noise_mapping is None else self.noise_mapping(noise)
+        extra = self._extra_maps(label_map, noise, noise_regions, instance_offsets)
+        modulation = self.pyramid(label_map, extra, tokens, noise_regions)
+        features = self._image_path(label_map, modulation)
+        images = torch.tanh(self.to_image(features))
+        output = GeneratorOutput(images=images, features=features if output_features else None)
+        return output if return_dict else output.to_tuple()
+
+    def _image_path(self, label_map: torch.Tensor, modulation: list[torch.Tensor]) -> torch.Tensor:
+        """SPADE blocks from the coarsest scale to full resolution; returns G^f."""
+        coarsest = modulation[-1]
+        hidden = self.low_resolution_input(resize_labels(label_map, coarsest.shape[-2:]))
+        for block, scale_map in zip(self.blocks, reversed(modulation), strict=True):
+            size = scale_map.shape[-2:]
+            if hidden.shape[-2:] != size:
+                hidden = self._resize(hidden, size, self.config.upsample_mode)
+            condition = torch.cat([scale_map, self._resize(coarsest, size, "bilinear")], dim=1)
+            hidden = block(hidden, condition)
+        return F.leaky_relu(hidden, 0.2)
+
+    @staticmethod
+    def _resize(hidden: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+        if hidden.shape[-2:] == size:
+            return hidden
+        return F.interpolate(hidden, size=size, mode=mode, align_corners=False if mode == "bilinear" else None)
+
+    def _extra_maps(
+        self,
+        label_map: torch.Tensor,
+        noise: torch.Tensor,
+        noise_regions: torch.Tensor | None,
+        instance_offsets: torch.Tensor | None,
+    ) -> torch.Tensor | None:
+        """Maps that join the label map at the input: instance offsets; 3-D noise where noise is concatenated."""
+        maps = []
+        if self.config.use_instance_offsets:
+            maps.append(instance_offsets.to(self.dtype))
+        if self.config.noise_injection == "concat":
+            regions = torch.zeros_like(label_map) if noise_regions is None else noise_regions
+            batch = torch.arange(len(label_map), device=label_map.device)[:, None, None]
+            maps.append(noise[batch, regions].permute(0, 3, 1, 2))
+        return torch.cat(maps, dim=1) if maps else None
+
+    def _check_inputs(
+        self,
+        label_map: torch.Tensor,
+        noise: torch.Tensor | None,
+        noise_regions: torch.Tensor | None,
+        instance_offsets: torch.Tensor | None,
+    ) -> None:
+        config = self.config
+        if label_map.ndim != 3 or label_map.is_floating_point():
+            raise ValueError(
+                f"label_map has shape {tuple(label_map.shape)} and type {label_map.dtype}; give class indices of "
+                "shape (batch, height, width), int64, not a one-hot map"
+            )
+        batch, height, width = label_map.shape
+        divisor = config.size_divisor
+        if height % divisor or width % divisor or not height or not width:
+            nearest = tuple(max(divisor, round(side / divisor) * divisor) for side in (height, width))
+            raise ValueError(
+                f"label_map is {height}x{width} (height x width), but both sides must be multiples of {divisor}; "
+                f"the nearest legal size is {nearest[0]}x{nearest[1]}"
+            )
+        self._check_indices("label_map", label_map, config.num_labels)
+        if config.use_instance_offsets and (
+            instance_offsets is None or tuple(instance_offsets.shape) != (batch, 2, height, width)
+        ):
+            given = None if instance_offsets is None else tuple(instance_offsets.shape)
+            raise ValueError(f"instance_offsets is {given}; this model needs shape {(batch, 2, height, width)}")
+        self._check_noise((batch, height, width), noise, noise_regions)
+
+    def _check_noise(
+        self, shape: tuple[int, int, int], noise: torch.Tensor | None, noise_regions: torch.Tensor | None
+    ) -> None:
+        batch, dim = shape[0], self.config.noise_dim
+        if noise is None:
+            if noise_regions is not None:
+                raise ValueError("noise_regions is given without noise; draw it by sample_noise(batch, regions=...)")
+            return
+        if noise.ndim not in (2, 3) or noise.shape[0] != batch or noise.shape[-1] != dim:
+            raise ValueError(
+                f"noise has shape {tuple(noise.shape)}; expected ({batch}, {dim}), or ({batch}, regions, {dim}) "
+                "together with noise_regions"
+            )
+        if noise_regions is None:
+            if noise.ndim == 3 and noise.shape[1] != 1:
+                raise ValueError(f"noise holds {noise.shape[1]} regions per image; give noise_regions as well")
+            return
+        if tuple(noise_regions.shape) != shape:
+            raise ValueError(f"noise_regions has shape {tuple(noise_regions.shape)}; label_map has {shape}")
+        self._check_indices("noise_regions", noise_regions, noise.shape[1] if noise.ndim == 3 else 1)
+
+    def _check_indices(self, name: str, indices: torch.Tensor, count: int) -> None:
+        # On an accelerator the comparison would wait for the queue at every training step; there the data pipeline
+        # has checked the values on the CPU already.
+        if torch.compiler.is_compiling() or (self.training and indices.device.type != "cpu"):
+            return
+        wrong = indices[(indices < 0) | (indices >= count)]
+        if len(wrong):
+            raise ValueError(f"{name} holds {int(wrong[0])}, outside the legal range 0..{count - 1}")
+
+    def fold_spectral_norm(self) -> "DPSIMSGenerator":
+        """Replace every spectrally normalised weight by its present value, in place, for inference and export."""
+        was_training = self.training
+        self.eval()  # no power iteration while reading the weights
+        for module in self.modules():
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        self.config.spectral_norm = False
+        return self.train(was_training)
+
+
+__all__ = ["DPSIMSGenerator"]
