@@ -33,7 +33,7 @@ from dpsims_hf.training.checkpoints import CheckpointStore, find_checkpoint, lis
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
 from dpsims_hf.training.families import FAMILIES
-from dpsims_hf.training.options import MIXED_PRECISIONS, RunOptions, parse_override, resolve_options
+from dpsims_hf.training.options import MIXED_PRECISIONS, RunOptions, TrainingOptions, parse_override, resolve_options
 from dpsims_hf.training.publisher import Publisher
 from dpsims_hf.training.recipes import RECIPES
 from dpsims_hf.training.reporting import TRACKERS, make_trackers
@@ -134,7 +134,6 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         networks = {name: convert_batch_norm(network) for name, network in networks.items()}
     for network in networks.values():
         network.train()
-    adam = {"betas": (float(training.adam_beta1), float(training.adam_beta2)), "fused": True}
     own = {
         "generator": [
             p for name in ("generator", "projection") if name in networks for p in networks[name].parameters()
@@ -142,8 +141,10 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         "discriminator": [p for p in networks["discriminator"].parameters() if p.requires_grad],
     }
     optimizers = {
-        "generator": torch.optim.Adam(own["generator"], lr=training.learning_rate_generator, **adam),
-        "discriminator": torch.optim.Adam(own["discriminator"], lr=training.learning_rate_discriminator, **adam),
+        "generator": torch.optim.Adam(own["generator"], fused=True, **adam_settings(training, "generator")),
+        "discriminator": torch.optim.Adam(
+            own["discriminator"], fused=True, **adam_settings(training, "discriminator")
+        ),
     }
     loader = build_loader(options, datasets.train, accelerator.num_processes)
     prepared = accelerator.prepare(*networks.values(), *optimizers.values(), loader)
@@ -160,6 +161,12 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     )
     publisher = Publisher(trainer, store, datasets, Path(args.output_dir), _card(args, options))
     return trainer, publisher, prepared[-1]
+
+
+def adam_settings(training: TrainingOptions, network: str) -> dict[str, Any]:
+    """Learning rate and betas of one network's Adam (DP-SIMS Sec. 4.1)."""
+    rate = training.learning_rate_generator if network == "generator" else training.learning_rate_discriminator
+    return {"lr": float(rate), "betas": (float(training.adam_beta1), float(training.adam_beta2))}
 
 
 def _parameters(network: nn.Module | None) -> list[nn.Parameter]:
@@ -196,11 +203,11 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
     """Build, resume, loop; returns the number of finished steps."""
     trainer, publisher, loader = prepare_run(args, options, accelerator)
     discriminator = accelerator.unwrap_model(trainer.networks["discriminator"])
-    fingerprint = discriminator.backbone.fingerprint() if hasattr(discriminator, "backbone") else None
     if args.initialize_from:
-        folder = find_checkpoint(args.output_dir, args.initialize_from)
+        folder = Path(args.initialize_from)
         logger.info("weights of %s; new parameters: %s", folder, publisher.store.load_weights(folder) or "none")
-    step = resume(args, options, publisher.store) if args.resume_from_checkpoint else 0
+    step = resume(args, options, publisher.store, trainer) if args.resume_from_checkpoint else 0
+    fingerprint = discriminator.backbone.fingerprint() if hasattr(discriminator, "backbone") else None
     if step:
         loader = skip_first_batches(loader, step * options.training.gradient_accumulation_steps)
     with stop_signals(accelerator):
@@ -234,18 +241,24 @@ def loop(trainer: Trainer, publisher: Publisher, batches: Iterator[dict[str, tor
     return step
 
 
-def resume(args: argparse.Namespace, options: RunOptions, store: CheckpointStore) -> int:
+def resume(args: argparse.Namespace, options: RunOptions, store: CheckpointStore, trainer: Trainer) -> int:
     """Load a checkpoint; says which options differ from those that made it. Returns its step, 0 if there is none."""
     folder = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
     if folder is None:
         logger.info("no checkpoint in %s yet: starting anew", args.output_dir)
         return 0
     progress = store.load(folder)
+    for name, optimizer in trainer.optimizers.items():  # a changed rate counts; the stored one would come back
+        settings = adam_settings(options.training, name)
+        for group in optimizer.param_groups:
+            group.update(settings)
     for key, value in options.flat().items():
         before = progress["options"].get(key)
         if before != value:
             logger.info("changed since the checkpoint: %s = %s (was %s)", key, json.dumps(value), json.dumps(before))
     logger.info("resumed from %s at step %d", folder, progress["step"])
+    if progress["step"] >= options.training.max_train_steps:
+        logger.info("nothing to do: max_train_steps is %d; raise it to go on", options.training.max_train_steps)
     return progress["step"]
 
 
@@ -305,7 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
         accelerator = start(args, options)
         train(args, options, accelerator)
         accelerator.end_training()
-    except ValueError as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if args.push_to_hub and accelerator.is_main_process:

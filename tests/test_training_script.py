@@ -98,6 +98,49 @@ def test_a_new_run_starts_from_weights_with_a_new_part(
     assert len(same) > 50 and all(torch.equal(before[name], after[name]) for name in same)
 
 
+def test_a_learning_rate_changed_on_resume_counts(tiny_dataset_dir: Path, tmp_path: Path):
+    assert run(tiny_dataset_dir, tmp_path, "--max_train_steps", "1", "--sample_steps", "0") == 0
+    arguments = ["--resume_from_checkpoint", "latest", "--max_train_steps", "2", "--sample_steps", "0"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments, "--set", "training.learning_rate_generator=0.0") == 0
+    first, second = (load_file(tmp_path / f"checkpoint-{n}/training_state/generator.safetensors") for n in (1, 2))
+    assert torch.equal(first["to_image.weight"], second["to_image.weight"])
+    discriminators = [load_file(tmp_path / f"checkpoint-{n}/discriminator/model.safetensors") for n in (1, 2)]
+    assert not torch.equal(*(state["classifier.weight"] for state in discriminators))
+
+
+def test_weights_that_do_not_fit_are_one_clear_line(
+    finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    arguments = ["--initialize_from", str(finished_run / "checkpoint-4"), "--max_train_steps", "1"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments, "--set", "generator.base_channels=8") == 2
+    assert "this run's networks have" in capsys.readouterr().err
+    assert run(tiny_dataset_dir, tmp_path, "--initialize_from", str(tmp_path / "absent")) == 2
+    assert "holds no model.safetensors" in capsys.readouterr().err
+
+
+def test_a_new_run_starts_from_the_embedded_checkpoint(tiny_dataset_dir: Path, tmp_path: Path):
+    """A published folder has folded weights and no training state; it starts a run all the same."""
+    published = ROOT / "checkpoints" / "dpsims-camvid-small"
+    data = tmp_path / "data"
+    shutil.copytree(tiny_dataset_dir, data)
+    shutil.copyfile(ROOT / "tests" / "fixtures" / "camvid_classes.json", data / "classes.json")
+    for split in ("train", "val"):
+        for label in (data / split / "labels").iterdir():
+            Image.open(label).point(lambda value: min(value, 10)).save(label)
+    arguments = ["--recipe", "camvid_small", "--initialize_from", str(published), "--max_train_steps", "1"]
+    arguments += [
+        "--set",
+        "generator.spectral_norm=false",
+        "--set",
+        "loss.lambda_contrastive=0",
+        "--sample_steps",
+        "0",
+    ]
+    arguments += ["--set", "training.batch_norm_refresh_batches=1", "--train_batch_size", "2"]
+    assert run(data, tmp_path / "out", *arguments) == 0
+    assert (tmp_path / "out" / "checkpoint-1" / "model.safetensors").is_file()
+
+
 def test_another_seed_is_another_run(finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path):
     assert run(tiny_dataset_dir, tmp_path, "--seed", "1", "--max_train_steps", "1") == 0
     first = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[0])

@@ -131,29 +131,33 @@ class CheckpointStore:
         return progress
 
     def load_weights(self, folder: Path) -> list[str]:
-        """Start a new run from a checkpoint's weights: fresh optimizers, step 0.
+        """Start a new run from weights: fresh optimizers, step 0.
 
         Args:
-            folder: `checkpoint-STEP`.
+            folder: a run's `checkpoint-STEP`, or a model folder with a discriminator whose weights are not folded.
 
         Returns:
-            Names of parameters that the checkpoint lacks; they keep their initial values.
+            Names of parameters that the folder lacks; they keep their initial values.
         """
+        if not (folder / "model.safetensors").is_file():
+            raise ValueError(f"{folder} holds no model.safetensors; give a checkpoint folder")
         new = []
-        for name in self.modules:
-            state = load_file(self._weights_file(folder / STATE_FOLDER, name))
-            new += _load_exactly(self._unwrapped(name), state, folder, ignore="")
+        for name, module in self.modules.items():
+            file = self._weights_file(folder / STATE_FOLDER, name)
+            if name == "generator" and not file.is_file():
+                file = folder / "model.safetensors"  # a published folder has the averaged generator only
+            if file.is_file():
+                new += _load_exactly(self._unwrapped(name), load_file(file), file, ignore="")
+            else:
+                new += [f"{name}.{key}" for key in module.state_dict()]
         new += _load_exactly(self.ema.model, load_file(folder / "model.safetensors"), folder, ignore="")
         return sorted({name for name in new if not name.startswith("backbone.")})
 
     @staticmethod
     def _weights_file(state_folder: Path, name: str) -> Path:
-        # The discriminator is complete in the model folder itself.
-        return (
-            state_folder.parent / name / "model.safetensors"
-            if name == "discriminator"
-            else (state_folder / f"{name}.safetensors")
-        )
+        if name == "discriminator":  # complete in the model folder itself
+            return state_folder.parent / name / "model.safetensors"
+        return state_folder / f"{name}.safetensors"
 
     def _unwrapped(self, name: str) -> nn.Module:
         return self.accelerator.unwrap_model(self.modules[name], keep_torch_compile=False)
@@ -184,6 +188,13 @@ def _load_exactly(
     model: nn.Module, state: dict[str, torch.Tensor], file: Path, ignore: str | None = None
 ) -> list[str]:
     """Load a state dict; everything must fit, but names that start with `ignore` may be absent. Returns the absent."""
+    own = model.state_dict()
+    shapes = [key for key, value in state.items() if key in own and own[key].shape != value.shape]
+    if shapes:
+        before, now = tuple(state[shapes[0]].shape), tuple(own[shapes[0]].shape)
+        raise ValueError(
+            f"{file}: {shapes[0]} is {before}, this run's networks have {now}; use the same sizes and classes"
+        )
     result = model.load_state_dict(state, strict=False)
     missing = [key for key in result.missing_keys if ignore is None or not key.startswith(ignore)]
     wrong = missing + list(result.unexpected_keys)

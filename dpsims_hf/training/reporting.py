@@ -112,6 +112,7 @@ def draw_curves(metrics_file: str | os.PathLike, output_file: str | os.PathLike)
     from matplotlib.figure import Figure
 
     lines = [json.loads(line) for line in Path(metrics_file).read_text().splitlines()]
+    lines = list({line["step"]: line for line in lines}.values())  # a resumed run may repeat steps
     names = [name for name in lines[-1] if name != "step"] if lines else []
     if not names:
         return
