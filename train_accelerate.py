@@ -33,7 +33,14 @@ from dpsims_hf.training.checkpoints import CheckpointStore, find_checkpoint, lis
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
 from dpsims_hf.training.families import FAMILIES
-from dpsims_hf.training.options import MIXED_PRECISIONS, RunOptions, TrainingOptions, parse_override, resolve_options
+from dpsims_hf.training.options import (
+    FEATURE_SECTIONS,
+    MIXED_PRECISIONS,
+    RunOptions,
+    TrainingOptions,
+    parse_override,
+    resolve_options,
+)
 from dpsims_hf.training.publisher import Publisher
 from dpsims_hf.training.recipes import RECIPES
 from dpsims_hf.training.reporting import TRACKERS, make_trackers
@@ -60,8 +67,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     recipes = "; ".join(f"{name}: {recipe.description}" for name, recipe in RECIPES.items())
     parser.add_argument("--recipe", required=True, help=f"named settings. {recipes}")
-    parser.add_argument("--generator_family", choices=list(FAMILIES), help="swap the generator")
-    parser.add_argument("--discriminator_family", choices=list(FAMILIES), help="swap the discriminator")
+    parser.add_argument("--generator_family", choices=list(FAMILIES), help="another family's generator")
+    parser.add_argument("--discriminator_family", choices=list(FAMILIES), help="another family's discriminator")
+    parser.add_argument(
+        "--as_released", action="store_true", help="the values of the paper's released code where they differ"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change one option; may be repeated"
     )
@@ -79,9 +89,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     weights.add_argument(
         "--backbone_weights", help='safetensors file of the frozen backbone; "random"; default: timm downloads them'
     )
-    weights.add_argument(
-        "--contrastive_weights", nargs="+", help="safetensors file per contrastive network; default: downloaded"
-    )
+    for section in FEATURE_SECTIONS:
+        weights.add_argument(
+            f"--{section}_weights", nargs="+", help=f"safetensors file per {section} network; default: downloaded"
+        )
 
     run = parser.add_argument_group("run")
     run.add_argument("--output_dir", default="outputs", help="checkpoints, samples, curves and numbers go here")
@@ -107,7 +118,7 @@ def options_from_args(args: argparse.Namespace) -> RunOptions:
     for flag, name in FLAG_OPTIONS.items():
         if getattr(args, flag) is not None:
             overrides.append((*name.split("."), getattr(args, flag), f"--{flag}"))
-    return resolve_options(args.recipe, overrides, args.generator_family, args.discriminator_family)
+    return resolve_options(args.recipe, overrides, args.generator_family, args.discriminator_family, args.as_released)
 
 
 # --- run -----------------------------------------------------------------------------------------------------------
@@ -123,6 +134,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     set_seed(training.seed)  # initial weights: equal on all processes
     networks = build_networks(args, options, spec)
     objective, projection = build_objective(args, options, spec, accelerator.device)
+    objective.prepare(networks["discriminator"])
     if training.channels_last:
         networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
     ema = ExponentialMovingAverage(

@@ -8,7 +8,8 @@ import torch
 from dpsims_hf import DPSIMSDiscriminator, DPSIMSDiscriminatorConfig, DPSIMSGenerator, DPSIMSGeneratorConfig
 from dpsims_hf.training.contrastive import FeatureNetworks, FeatureNetworkSpec, ProjectionHeads, sample_positions
 from dpsims_hf.training.losses import class_weights, diversity_hinge, diversity_ratio, n_plus_one_loss
-from dpsims_hf.training.objective_dpsims import DPSIMSLossWeights, DPSIMSObjective, Draw, check_finite
+from dpsims_hf.training.objective_base import Draw, Noise, check_finite
+from dpsims_hf.training.objective_dpsims import DPSIMSLossWeights, DPSIMSObjective
 
 
 SPEC = FeatureNetworkSpec("test_resnet", (1, 2), "random")
@@ -27,7 +28,7 @@ def setup() -> dict:
             "pixel_values": torch.rand(2, 3, 32, 64) * 2 - 1,
             "label_map": torch.randint(0, 5, (2, 32, 64)),
         },
-        "noise": torch.randn(2, 8),
+        "noise": Noise(torch.randn(2, 8)),
     }
 
 
@@ -62,15 +63,25 @@ def moved(setup: dict) -> set[str]:
 
 
 def draw_of(setup: dict, objective: DPSIMSObjective) -> Draw:
-    noise = torch.randn(2, 8, generator=torch.Generator().manual_seed(9))
-    return objective.discriminator_terms(setup["generator"], setup["discriminator"], setup["batch"], noise)[1]
+    noise = Noise(torch.randn(2, 8, generator=torch.Generator().manual_seed(9)))
+    return discriminator_terms(setup, objective, noise)[1]
+
+
+def discriminator_terms(
+    setup: dict, objective: DPSIMSObjective, noise: Noise | None = None
+) -> tuple[dict[str, torch.Tensor], Draw]:
+    return objective.discriminator_terms(
+        setup["generator"],
+        setup["discriminator"],
+        setup["batch"],
+        setup["noise"] if noise is None else noise,
+        torch.Generator().manual_seed(3),
+    )
 
 
 @pytest.mark.parametrize("term", ["d_real", "d_fake"])
 def test_discriminator_terms_move_only_the_discriminator(setup: dict, term: str):
-    terms, _ = objective_of(setup).discriminator_terms(
-        setup["generator"], setup["discriminator"], setup["batch"], setup["noise"]
-    )
+    terms, _ = discriminator_terms(setup, objective_of(setup))
     assert set(terms) == {"d_real", "d_fake"}
     terms[term].backward()
     assert moved(setup) == {"discriminator"}
@@ -95,9 +106,7 @@ def test_generator_terms_move_only_their_networks(setup: dict, term: str, networ
 def test_discriminator_terms_are_equation_3(setup: dict):
     setup["discriminator"].eval()  # no spectral-norm iteration between the two computations
     objective = objective_of(setup, label_smoothing=0.0)
-    terms, draw = objective.discriminator_terms(
-        setup["generator"], setup["discriminator"], setup["batch"], setup["noise"]
-    )
+    terms, draw = discriminator_terms(setup, objective)
     labels = setup["batch"]["label_map"]
     real = setup["discriminator"](setup["batch"]["pixel_values"]).segmentation_logits
     fake = setup["discriminator"](draw.images).segmentation_logits
@@ -110,11 +119,12 @@ def test_diversity_term_is_equation_6(setup: dict):
     other = draw_of(setup, objective)
     setup["generator"].eval()
     other = Draw(
-        other.noise, *(setup["generator"](setup["batch"]["label_map"], noise=other.noise, output_features=True)[:2])
+        other.noise,
+        *(setup["generator"](setup["batch"]["label_map"], noise=other.noise.vectors, output_features=True)[:2]),
     )
     terms, log = generator_terms(setup, objective, other)
-    output = setup["generator"](setup["batch"]["label_map"], noise=setup["noise"], output_features=True)
-    ratio = diversity_ratio(output.features, other.features, setup["noise"], other.noise)
+    output = setup["generator"](setup["batch"]["label_map"], noise=setup["noise"].vectors, output_features=True)
+    ratio = diversity_ratio(output.features, other.features, setup["noise"].vectors, other.noise.vectors)
     torch.testing.assert_close(terms["g_diversity"], 10 * diversity_hinge(ratio, 1.0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
         log["image_difference"], (output.images - other.images).abs().mean(), rtol=1e-4, atol=1e-5
@@ -153,9 +163,7 @@ def test_terms_are_already_weighted(setup: dict):
 def test_switches_change_the_discriminator_loss(setup: dict, change: dict):
     def total(objective: DPSIMSObjective) -> float:
         state = {name: value.clone() for name, value in setup["discriminator"].state_dict().items()}
-        terms, _ = objective.discriminator_terms(
-            setup["generator"], setup["discriminator"], setup["batch"], setup["noise"]
-        )
+        terms, _ = discriminator_terms(setup, objective)
         setup["discriminator"].load_state_dict(state)
         return sum(value.item() for value in terms.values())
 
@@ -173,7 +181,7 @@ def test_diversity_on_images_pools(setup: dict):
 
 def test_contrastive_loss_is_float32_under_bfloat16_and_finite(setup: dict):
     with torch.autocast("cpu", torch.bfloat16):
-        fake = setup["generator"](setup["batch"]["label_map"], noise=setup["noise"]).images
+        fake = setup["generator"](setup["batch"]["label_map"], noise=setup["noise"].vectors).images
         value = objective_of(setup).contrastive_loss(
             fake, setup["batch"]["pixel_values"], setup["projection"], torch.Generator().manual_seed(0)
         )

@@ -1,6 +1,7 @@
 """From options to objects: data, networks, objective, loader."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +17,12 @@ from ..data import (
     collate,
     rare_class_weights,
 )
-from .contrastive import FeatureNetworks, ProjectionHeads
+from ..modeling_base import check_multiples
+from .contrastive import FeatureNetworks, FeatureNetworkSpec, ProjectionHeads
 from .families import get_family
-from .options import RunOptions
+from .objective_base import AdversarialObjective
+from .options import FEATURE_SECTIONS, RunOptions
+from .perceptual import PerceptualLoss
 
 
 class Datasets(NamedTuple):
@@ -74,8 +78,11 @@ def build_networks(args: argparse.Namespace, options: RunOptions, spec: DatasetS
     }
     generator_row = get_family(options.generator_family)
     discriminator_row = get_family(options.discriminator_family)
-    generator_config = _make_config(generator_row.generator_config, {**options.generator, **classes})
-    discriminator_config = _make_config(discriminator_row.discriminator_config, {**options.discriminator, **classes})
+    generator_config = _make_config(generator_row.generator.config_class, {**options.generator, **classes})
+    discriminator_config = _make_config(
+        discriminator_row.discriminator.config_class, {**options.discriminator, **classes}
+    )
+    _check_crop_size(options.data.image_size, generator_config, discriminator_config)
     networks = {
         "generator": generator_row.generator(generator_config),
         "discriminator": discriminator_row.discriminator(discriminator_config),
@@ -94,29 +101,38 @@ def _make_config(config_class: type, values: dict[str, Any]) -> Any:
     return config_class.from_preset(preset, **{"num_labels": None, **values})
 
 
+def _check_crop_size(size: tuple[int, int], *configs: Any) -> None:
+    """Both networks must take the training crops."""
+    for config in configs:
+        check_multiples(f"data.image_size (for the {config.model_type})", size, getattr(config, "size_divisor", 1))
+
+
 def build_objective(
     args: argparse.Namespace, options: RunOptions, spec: DatasetSpec, device: torch.device
-) -> tuple[Any, ProjectionHeads | None]:
-    """The generator family's objective, and the heads that its contrastive term trains."""
-    feature_networks = projection = None
-    if options.loss.lambda_contrastive:
-        specs = list(options.contrastive.networks)
-        if args.contrastive_weights:
-            if len(args.contrastive_weights) != len(specs):
-                raise ValueError(
-                    f"--contrastive_weights names {len(args.contrastive_weights)} files for {len(specs)} networks"
-                )
-            specs = [
-                type(entry)(**{**vars(entry), "weights": file})
-                for entry, file in zip(specs, args.contrastive_weights, strict=True)
-            ]
-        feature_networks = FeatureNetworks(specs).to(device)
-        contrastive = options.contrastive
-        projection = ProjectionHeads(feature_networks.channels, contrastive.hidden_dim, contrastive.output_dim)
-    objective = get_family(options.generator_family).objective(
-        options.loss, spec.num_labels, spec.void_label_id, feature_networks
-    )
+) -> tuple[AdversarialObjective, ProjectionHeads | None]:
+    """The recipe family's objective, and the heads that its contrastive term trains."""
+    features = projection = None
+    for section, (_, weight) in FEATURE_SECTIONS.items():
+        if section not in options.features or not getattr(options.loss, weight):
+            continue
+        chosen = options.features[section]
+        networks = _feature_networks(section, chosen.networks, getattr(args, f"{section}_weights")).to(device)
+        if section == "perceptual":
+            features = PerceptualLoss(networks, chosen.level_weights)
+        else:
+            features = networks
+            projection = ProjectionHeads(networks.channels, chosen.hidden_dim, chosen.output_dim)
+    objective = get_family(options.family).objective(options.loss, spec.num_labels, spec.void_label_id, features)
     return objective, projection
+
+
+def _feature_networks(section: str, specs: tuple[FeatureNetworkSpec, ...], files: list[str] | None) -> FeatureNetworks:
+    """Frozen networks with weights from local files, where these are given."""
+    if files:
+        if len(files) != len(specs):
+            raise ValueError(f"--{section}_weights names {len(files)} files for {len(specs)} networks")
+        specs = tuple(replace(spec, weights=file) for spec, file in zip(specs, files, strict=True))
+    return FeatureNetworks(specs)
 
 
 def build_loader(options: RunOptions, dataset: SemanticImageDataset, processes: int) -> DataLoader:

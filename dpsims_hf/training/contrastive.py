@@ -13,16 +13,23 @@ from torch.nn import functional as F
 from ..modeling_dpsims_discriminator import FrozenBackbone
 
 
-VGG19_LAYERS = {"features.11": "relu3_1", "features.20": "relu4_1", "features.29": "relu5_1"}  # strides 4, 8, 16
-VGG19_CHANNELS = [256, 512, 512]
+# relu name -> torchvision's name and width; strides 1, 2, 4, 8, 16
+VGG19_LAYERS = {
+    "relu1_1": ("features.1", 64),
+    "relu2_1": ("features.6", 128),
+    "relu3_1": ("features.11", 256),
+    "relu4_1": ("features.20", 512),
+    "relu5_1": ("features.29", 512),
+}
 
 
 @dataclass(frozen=True)
 class FeatureNetworkSpec:
-    """Which frozen network gives features for InfoNCE.
+    """Which frozen network gives features, for InfoNCE or a perceptual loss.
 
     Args:
-        network: "torchvision_vgg19" (relu3_1, relu4_1, relu5_1) or any timm name.
+        network: "torchvision_vgg19" or any timm name.
+        layers: of torchvision_vgg19: relu1_1, relu2_1, ... relu5_1.
         out_indices: timm levels; not used by torchvision_vgg19.
         weights: a local safetensors file; None downloads by torchvision or timm; "random" for tests.
         kwargs: further timm arguments.
@@ -35,12 +42,18 @@ class FeatureNetworkSpec:
     kwargs: dict[str, Any] = field(default_factory=dict)
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    layers: tuple[str, ...] = ("relu3_1", "relu4_1", "relu5_1")
 
 
 class TorchvisionVGG19(nn.Module):
-    """relu3_1, relu4_1 and relu5_1 (strides 4, 8, 16) of torchvision's VGG19, frozen."""
+    """Levels of torchvision's VGG19, frozen.
 
-    def __init__(self, weights: str | os.PathLike | None = None) -> None:
+    Args:
+        layers: keys of `VGG19_LAYERS`.
+        weights: a local safetensors file; None downloads; "random" for tests.
+    """
+
+    def __init__(self, layers: tuple[str, ...], weights: str | os.PathLike | None = None) -> None:
         super().__init__()
         from torchvision.models import VGG19_Weights, vgg19
         from torchvision.models.feature_extraction import create_feature_extractor
@@ -50,8 +63,11 @@ class TorchvisionVGG19(nn.Module):
             from safetensors.torch import load_file
 
             network.load_state_dict(load_file(weights))
-        self.network = create_feature_extractor(network, VGG19_LAYERS)
-        self.channels = VGG19_CHANNELS
+        unknown = [layer for layer in layers if layer not in VGG19_LAYERS]
+        if unknown:
+            raise ValueError(f"torchvision_vgg19 has no layer {unknown[0]!r}; known: {', '.join(VGG19_LAYERS)}")
+        self.network = create_feature_extractor(network, {VGG19_LAYERS[layer][0]: layer for layer in layers})
+        self.channels = [VGG19_LAYERS[layer][1] for layer in layers]
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
         self.requires_grad_(False).train(False)
@@ -80,7 +96,7 @@ class FeatureNetworks(nn.Module):
     @staticmethod
     def _build(spec: FeatureNetworkSpec) -> nn.Module:
         if spec.network == "torchvision_vgg19":
-            return TorchvisionVGG19(spec.weights)
+            return TorchvisionVGG19(spec.layers, spec.weights)
         network = FrozenBackbone(spec.network, spec.kwargs, spec.out_indices, spec.mean, spec.std)
         if spec.weights != "random":
             network.load_weights(spec.weights)

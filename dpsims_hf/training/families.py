@@ -2,35 +2,34 @@
 
 from dataclasses import dataclass
 
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
-from ..configuration_dpsims import DPSIMSDiscriminatorConfig, DPSIMSGeneratorConfig
+from ..modeling_dpgan import DPGANGenerator
+from ..modeling_dpgan_discriminator import DPGANDiscriminator
 from ..modeling_dpsims import DPSIMSGenerator
 from ..modeling_dpsims_discriminator import DPSIMSDiscriminator
+from ..modeling_oasis import OASISGenerator
+from ..modeling_oasis_discriminator import OASISDiscriminator
+from .objective_base import AdversarialLossWeights, AdversarialObjective
+from .objective_dpgan import DPGANLossWeights, DPGANObjective
 from .objective_dpsims import DPSIMSLossWeights, DPSIMSObjective
+from .objective_oasis import OASISLossWeights, OASISObjective
 
 
 @dataclass(frozen=True)
 class Family:
-    """The classes of one family."""
+    """The classes of one family; a network class names its config class."""
 
-    generator_config: type[PreTrainedConfig]
     generator: type[PreTrainedModel]
-    discriminator_config: type[PreTrainedConfig]
     discriminator: type[PreTrainedModel]
-    loss_weights: type
-    objective: type
+    loss_weights: type[AdversarialLossWeights]
+    objective: type[AdversarialObjective]
 
 
 FAMILIES = {
-    "dpsims": Family(
-        DPSIMSGeneratorConfig,
-        DPSIMSGenerator,
-        DPSIMSDiscriminatorConfig,
-        DPSIMSDiscriminator,
-        DPSIMSLossWeights,
-        DPSIMSObjective,
-    ),
+    "dpsims": Family(DPSIMSGenerator, DPSIMSDiscriminator, DPSIMSLossWeights, DPSIMSObjective),
+    "dpgan": Family(DPGANGenerator, DPGANDiscriminator, DPGANLossWeights, DPGANObjective),
+    "oasis": Family(OASISGenerator, OASISDiscriminator, OASISLossWeights, OASISObjective),
 }
 
 

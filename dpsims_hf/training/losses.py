@@ -3,6 +3,8 @@
 All of them compute in float32, whatever the inputs' type under mixed precision.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional as F
 
@@ -113,3 +115,80 @@ def diversity_ratio(
 def diversity_hinge(ratio: torch.Tensor, threshold: float) -> torch.Tensor:
     """max(0, tau_div - ratio), averaged over the batch (DP-SIMS Eq. 6)."""
     return F.relu(threshold - ratio).mean()
+
+
+def labelmix_mask(
+    label_map: torch.Tensor, num_labels: int, generator: torch.Generator, tie_first_two: bool = False
+) -> torch.Tensor:
+    """The mask M of LabelMix (OASIS Sec. 3.2): a fair coin per class, real or fake, for the whole batch.
+
+    Args:
+        label_map: (batch, height, width) int64.
+        num_labels: classes.
+        generator: a CPU random generator.
+        tie_first_two: classes 0 and 1 share a coin.
+
+    Returns:
+        (batch, 1, height, width) bool; True takes the real image.
+    """
+    coins = torch.randint(0, 2, (num_labels,), generator=generator).bool()
+    if tie_first_two:
+        coins[:1] = coins[1:2]
+    return coins.to(label_map.device)[label_map][:, None]
+
+
+def labelmix(real: torch.Tensor, fake: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """M * real + (1 - M) * fake, for images or logits (batch, channels, height, width) (OASIS Sec. 3.2)."""
+    return torch.where(mask, real, fake)
+
+
+def labelmix_loss(
+    logits_mixed: torch.Tensor, logits_real: torch.Tensor, logits_fake: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """L_cons (OASIS Sec. 3.2, DP-GAN Eq. 8): D(LabelMix(x, x^)) against LabelMix(D(x), D(x^)), mean squared."""
+    return F.mse_loss(logits_mixed.float(), labelmix(logits_real, logits_fake, mask).float())
+
+
+def patch_hinge_loss(scores: Sequence[torch.Tensor], real: bool) -> torch.Tensor:
+    """One half of L_ms for the discriminator (DP-GAN Eq. 5): max(0, 1 - D) on reals, max(0, 1 + D) on fakes.
+
+    Args:
+        scores: one (batch, 1, h, w) map per patch head; the mean over each, then over heads.
+        real: which half.
+    """
+    return torch.stack([F.relu(1 - head.float() if real else 1 + head.float()).mean() for head in scores]).mean()
+
+
+def patch_generator_loss(scores: Sequence[torch.Tensor], form: str = "hinge") -> torch.Tensor:
+    """L_ms for the generator, averaged over heads.
+
+    Args:
+        scores: patch logits of fakes, one (batch, 1, h, w) map per head.
+        form: "hinge", max(0, 1 - D) (DP-GAN Eq. 7), or "linear", -D.
+    """
+    if form not in ("hinge", "linear"):
+        raise ValueError(f"form={form!r} is unknown; choose hinge or linear")
+    if form == "hinge":
+        return patch_hinge_loss(scores, real=True)
+    return -torch.stack([head.float().mean() for head in scores]).mean()
+
+
+def feature_matching_loss(
+    fake: Sequence[torch.Tensor], real: Sequence[torch.Tensor], reduction: str = "mean"
+) -> torch.Tensor:
+    """L_fm (DP-GAN Eq. 6): mean squared difference per layer, then the mean (or "sum") over layers; reals detached."""
+    layers = torch.stack([F.mse_loss(a.float(), b.detach().float()) for a, b in zip(fake, real, strict=True)])
+    return _reduce(layers, reduction)
+
+
+def perceptual_loss(
+    fake: Sequence[torch.Tensor], real: Sequence[torch.Tensor], weights: Sequence[float]
+) -> torch.Tensor:
+    """Weighted sum over levels of the mean absolute difference of features (Johnson et al., 2016, with L1).
+
+    Args:
+        fake, real: per level (batch, C_l, H_l, W_l); reals are detached.
+        weights: one per level.
+    """
+    levels = zip(weights, fake, real, strict=True)
+    return torch.stack([weight * F.l1_loss(a.float(), b.detach().float()) for weight, a, b in levels]).sum()

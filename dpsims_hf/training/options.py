@@ -12,7 +12,8 @@ from typing import Any
 
 from .contrastive import FeatureNetworkSpec
 from .families import get_family
-from .recipes import Setting, get_recipe
+from .recipe import Setting
+from .recipes import counterpart, get_recipe
 
 
 MIXED_PRECISIONS = ("no", "bf16", "fp16")
@@ -111,12 +112,39 @@ class ContrastiveOptions:
         object.__setattr__(self, "networks", specs)
 
 
+VGG19_PERCEPTUAL = FeatureNetworkSpec(layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"))
+
+
+@dataclass(frozen=True)
+class PerceptualOptions:
+    """The frozen feature networks of the VGG perceptual loss (OASIS App. C.3).
+
+    Args:
+        networks: `FeatureNetworkSpec`s as dictionaries.
+        level_weights: one per level; the defaults are those that SPADE's code has for VGG19.
+    """
+
+    networks: tuple[FeatureNetworkSpec, ...] = (VGG19_PERCEPTUAL,)
+    level_weights: tuple[float, ...] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+    def __post_init__(self) -> None:
+        specs = tuple(spec if isinstance(spec, FeatureNetworkSpec) else _feature_spec(spec) for spec in self.networks)
+        object.__setattr__(self, "networks", specs)
+
+
 def _feature_spec(values: dict[str, Any]) -> FeatureNetworkSpec:
     known = [entry.name for entry in dataclasses.fields(FeatureNetworkSpec)]
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ValueError(f"contrastive.networks: unknown key {unknown[0]!r}; known: {', '.join(known)}")
+        raise ValueError(f"feature network: unknown key {unknown[0]!r}; known: {', '.join(known)}")
     return FeatureNetworkSpec(**values)
+
+
+# Section of the frozen feature networks -> (its class, the loss weight that asks for it).
+FEATURE_SECTIONS: dict[str, tuple[type, str]] = {
+    "contrastive": (ContrastiveOptions, "lambda_contrastive"),
+    "perceptual": (PerceptualOptions, "lambda_vgg"),
+}
 
 
 @dataclass
@@ -124,30 +152,34 @@ class RunOptions:
     """All sections of a run, resolved.
 
     Args:
-        training, data, contrastive, loss: option objects.
+        training, data, loss: option objects.
+        features: the option objects of those feature networks that the family's losses know, by section.
         generator, discriminator: keyword arguments of the model configs (with an optional "preset").
-        generator_family, discriminator_family: rows of `FAMILIES`; the objective is the generator's.
+        family, generator_family, discriminator_family: rows of `FAMILIES`; the first gives the objective.
         sources: "section.key" -> where the value came from.
     """
 
     training: TrainingOptions
     data: DataOptions
-    contrastive: ContrastiveOptions
     loss: Any
+    features: dict[str, Any]
     generator: dict[str, Any]
     discriminator: dict[str, Any]
-    generator_family: str = "dpsims"
-    discriminator_family: str = "dpsims"
+    family: str
+    generator_family: str
+    discriminator_family: str
     sources: dict[str, str] = field(default_factory=dict)
 
     def flat(self) -> dict[str, Any]:
         """ "section.key" -> value, JSON-serialisable, in a fixed order."""
         values: dict[str, Any] = {
+            "loss.family": self.family,
             "generator.family": self.generator_family,
             "discriminator.family": self.discriminator_family,
         }
-        for section in ("training", "data", "loss", "contrastive"):
-            for key, value in dataclasses.asdict(getattr(self, section)).items():
+        sections = {"training": self.training, "data": self.data, "loss": self.loss, **self.features}
+        for section, options in sections.items():
+            for key, value in dataclasses.asdict(options).items():
                 values[f"{section}.{key}"] = value
         for section in ("generator", "discriminator"):
             values.update({f"{section}.{key}": value for key, value in getattr(self, section).items()})
@@ -181,37 +213,30 @@ def resolve_options(
     overrides: list[tuple[str, str, Any, str]] | None = None,
     generator_family: str | None = None,
     discriminator_family: str | None = None,
+    as_released: bool = False,
 ) -> RunOptions:
     """Default <- recipe <- overrides.
 
     Args:
-        recipe: a name of `RECIPES`.
+        recipe: a name of `RECIPES`; its family gives the objective.
         overrides: (section, key, value, source) in order.
-        generator_family, discriminator_family: swaps; None follows the recipe's family.
+        generator_family, discriminator_family: swaps; None follows the recipe. A swapped network takes its settings
+            from its own family's recipe for the same data.
+        as_released: take the values of the paper's released code where they differ from the paper's.
 
     Raises:
         ValueError: for an unknown recipe, section, key or value, listing what is known.
     """
     chosen = get_recipe(recipe)
-    generator_family = generator_family or chosen.family
-    discriminator_family = discriminator_family or chosen.family
-    generator_row, discriminator_row = get_family(generator_family), get_family(discriminator_family)
-    schema: dict[str, list[str]] = {
-        "training": [entry.name for entry in dataclasses.fields(TrainingOptions)],
-        "data": [entry.name for entry in dataclasses.fields(DataOptions)],
-        "contrastive": [entry.name for entry in dataclasses.fields(ContrastiveOptions)],
-        "loss": [entry.name for entry in dataclasses.fields(generator_row.loss_weights)],
-        "generator": ["preset", *_config_fields(generator_row.generator_config)],
-        "discriminator": ["preset", *_config_fields(discriminator_row.discriminator_config)],
+    families = {
+        "generator": generator_family or chosen.family,
+        "discriminator": discriminator_family or chosen.family,
     }
+    loss_weights = get_family(chosen.family).loss_weights
+    schema = _schema(loss_weights, families)
     values: dict[str, dict[str, Any]] = {section: {} for section in schema}
     sources: dict[str, str] = {}
-    entries = [
-        (section, key, setting.value, f"recipe {recipe}: {setting.source}")
-        for section, settings in chosen.settings.items()
-        for key, setting in settings.items()
-    ]
-    for section, key, value, source in [*entries, *(overrides or [])]:
+    for section, key, value, source in [*_recipe_entries(recipe, families, as_released), *(overrides or [])]:
         if section not in schema:
             raise ValueError(f"unknown section {section!r} in {section}.{key}; known: {', '.join(schema)}")
         if key not in schema[section]:
@@ -221,14 +246,50 @@ def resolve_options(
     return RunOptions(
         training=_typed(TrainingOptions, "training", values["training"]),
         data=_typed(DataOptions, "data", values["data"]),
-        contrastive=_typed(ContrastiveOptions, "contrastive", values["contrastive"]),
-        loss=_typed(generator_row.loss_weights, "loss", values["loss"]),
+        loss=_typed(loss_weights, "loss", values["loss"]),
+        features={
+            section: _typed(FEATURE_SECTIONS[section][0], section, values[section])
+            for section in FEATURE_SECTIONS
+            if section in schema
+        },
         generator=values["generator"],
         discriminator=values["discriminator"],
-        generator_family=generator_family,
-        discriminator_family=discriminator_family,
+        family=chosen.family,
+        generator_family=families["generator"],
+        discriminator_family=families["discriminator"],
         sources=sources,
     )
+
+
+def _schema(loss_weights: type, families: dict[str, str]) -> dict[str, list[str]]:
+    """The options that exist, by section."""
+    losses = [entry.name for entry in dataclasses.fields(loss_weights)]
+    schema = {
+        "training": [entry.name for entry in dataclasses.fields(TrainingOptions)],
+        "data": [entry.name for entry in dataclasses.fields(DataOptions)],
+        "loss": losses,
+    }
+    for section, (options_class, weight) in FEATURE_SECTIONS.items():
+        if weight in losses:
+            schema[section] = [entry.name for entry in dataclasses.fields(options_class)]
+    for network, family in families.items():
+        schema[network] = ["preset", *_config_fields(getattr(get_family(family), network).config_class)]
+    return schema
+
+
+def _recipe_entries(recipe: str, families: dict[str, str], as_released: bool) -> list[tuple[str, str, Any, str]]:
+    """(section, key, value, source) of a recipe, with swapped networks' sections from their own families' recipes."""
+    chosen = get_recipe(recipe)
+    entries = []
+    for section in (*chosen.settings, *(set(families) - set(chosen.settings))):
+        origin = counterpart(chosen, families[section]) if section in families else chosen
+        name = recipe if origin is chosen else f"{origin.family}/{origin.dataset}"
+        for key, setting in origin.settings.get(section, {}).items():
+            value, source = setting.value, setting.source
+            if as_released and setting.released is not None:
+                value, source = setting.released, f"released code (instead of {setting.value}, {source})"
+            entries.append((section, key, value, f"recipe {name}: {source}"))
+    return entries
 
 
 def _config_fields(config_class: type) -> list[str]:
@@ -251,8 +312,10 @@ def _typed(options_class: type, section: str, values: dict[str, Any]) -> Any:
 
 
 __all__ = [
+    "FEATURE_SECTIONS",
     "ContrastiveOptions",
     "DataOptions",
+    "PerceptualOptions",
     "RunOptions",
     "Setting",
     "TrainingOptions",

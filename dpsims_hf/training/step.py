@@ -10,7 +10,7 @@ from torch import nn
 
 from ..data import stateless_generator
 from .ema import ExponentialMovingAverage
-from .objective_dpsims import check_finite
+from .objective_base import Noise, check_finite
 from .options import RunOptions
 
 
@@ -70,10 +70,10 @@ class Trainer:
             self.options.training.seed, NOISE_STREAM, step, self.accelerator.process_index, micro, purpose
         )
 
-    def noise(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> torch.Tensor:
+    def noise(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> Noise:
         """z for a batch."""
         generator = self.accelerator.unwrap_model(self.networks["generator"])
-        return generator.sample_noise(len(batch["label_map"]), generator=rng).to(batch["label_map"].device)
+        return self.objective.sample_noise(generator, batch["label_map"], rng)
 
     def step(self, step: int, micro_batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """One step of D, one of G, one of the average; returns all terms, averaged over micro-batches."""
@@ -84,7 +84,11 @@ class Trainer:
             noise = self.noise(batch, self.rng(step, index, 0))
             with self._sync(index, micro_batches, "discriminator"):
                 terms, draw = discriminator_terms(
-                    self.networks["generator"], self.networks["discriminator"], batch, noise
+                    self.networks["generator"],
+                    self.networks["discriminator"],
+                    batch,
+                    noise,
+                    self.rng(step, index, 3),
                 )
                 self._backward(terms, step, len(micro_batches), log)
             draws.append(draw)

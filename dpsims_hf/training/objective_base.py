@@ -1,0 +1,323 @@
+"""What the objectives of all families share (OASIS Sec. 3.2; DP-GAN Eq. 3, 7, 8; DP-SIMS Eq. 3, 4).
+
+    L_D =  d_real      real pixels to their class: class-balanced N+1 loss, focal and smoothed in DP-SIMS
+         + d_fake      generated pixels to class N + 1
+         + d_labelmix  consistency under LabelMix                                   x lambda_labelmix
+    L_G =  g_gan       generated pixels to the class of the label map               x lambda_gan
+
+A family adds terms by `_discriminator_extras` and `_generator_extras`. All terms are already weighted and go by name;
+the script sums them, calls backward and logs the same numbers.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from ..modeling_outputs import DiscriminatorOutput
+from .losses import class_weights, labelmix, labelmix_loss, labelmix_mask, n_plus_one_loss
+
+
+NOISE_SAMPLINGS = ("image", "region", "pixel", "mix")
+
+
+@dataclass(frozen=True)
+class AdversarialLossWeights:
+    """Constants of the terms that all families share; the defaults are those of OASIS, or ours where it is silent.
+
+    Args:
+        lambda_gan: 0 drops the term.
+        lambda_labelmix: 5, or 10 on COCO-Stuff (OASIS App. C.3); 0 drops the term and its cost.
+        labelmix_as_released: classes 0 and 1 share one coin, as in the released code (a slip).
+        class_balancing: alpha_c (OASIS Eq. 2); False is "without class balancing" (OASIS Table 5, DP-SIMS Table 8).
+        focal_gamma: 0 is cross-entropy.
+        label_smoothing: epsilon of the D terms.
+        label_smoothing_form: "distribute" (epsilon to the other classes) or "literal" (DP-SIMS's words).
+        label_smoothing_targets: "both" terms of the D loss, or "real" only.
+        noise_sampling: one noise vector per "image" (the papers), per "region" (class), per "pixel", or "mix": image
+            or region by a coin (OASIS Table I).
+        joint_batch_norm: real and fake share D's batch, hence its batch statistics, where D has any.
+        generator_step_statistics: by which statistics D's batch norms work in G's half-step: the "running" ones of
+            D's own half-steps, or those of the fake "batch" alone, which hide a tint that all fakes share.
+    """
+
+    lambda_gan: float = 1.0
+    lambda_labelmix: float = 0.0
+    labelmix_as_released: bool = False
+    class_balancing: bool = True
+    focal_gamma: float = 0.0
+    label_smoothing: float = 0.0
+    label_smoothing_form: str = "distribute"
+    label_smoothing_targets: str = "both"
+    noise_sampling: str = "image"
+    joint_batch_norm: bool = True
+    generator_step_statistics: str = "running"
+
+    choices: ClassVar[dict[str, tuple[str, ...]]] = {
+        "label_smoothing_form": ("distribute", "literal"),
+        "label_smoothing_targets": ("both", "real"),
+        "noise_sampling": NOISE_SAMPLINGS,
+        "generator_step_statistics": ("running", "batch"),
+    }
+
+    def __post_init__(self) -> None:
+        for name, choices in self.choices.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"loss.{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a batch.
+
+    Args:
+        vectors: (batch, noise_dim), or (batch, regions, noise_dim).
+        regions: (batch, height, width), which vector each pixel obeys; None with one vector per image.
+    """
+
+    vectors: torch.Tensor
+    regions: torch.Tensor | None = None
+
+
+@dataclass
+class Draw:
+    """A detached generator output, kept from D's half-step: a second image of each label map that costs nothing.
+
+    Args:
+        noise: what it was made from.
+        images, features: what the generator gave.
+    """
+
+    noise: Noise
+    images: torch.Tensor
+    features: torch.Tensor | None
+
+
+def generate(generator: nn.Module, batch: dict[str, torch.Tensor], noise: Noise, output_features: bool) -> Any:
+    """Run the generator on a batch's label maps."""
+    offsets = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
+    return generator(
+        batch["label_map"],
+        noise=noise.vectors,
+        noise_regions=noise.regions,
+        output_features=output_features,
+        **offsets,
+    )
+
+
+class AdversarialObjective:
+    """Terms of L_D and L_G. Holds constants and frozen feature networks; no trainable state of its own.
+
+    Call `prepare` with the bare discriminator once, before the first step.
+
+    Args:
+        weights: constants.
+        num_labels: classes, void included; also the index of "fake".
+        void_label_id: void class, if any.
+        features: the family's frozen feature part, if its terms need one.
+    """
+
+    def __init__(
+        self,
+        weights: AdversarialLossWeights,
+        num_labels: int,
+        void_label_id: int | None = None,
+        features: Any = None,
+    ) -> None:
+        self.weights = weights
+        self.num_labels = num_labels
+        self.void_label_id = void_label_id
+        self.features = features
+        self._has_patch_heads = False
+
+    def prepare(self, discriminator: nn.Module) -> None:
+        """Check that the discriminator offers what the terms ask for, and freeze what none of them trains.
+
+        Raises:
+            ValueError: naming the term, what it needs and the options that help.
+        """
+        self._has_patch_heads = len(getattr(discriminator, "patch_heads", ())) > 0
+        if self._has_patch_heads and not self._trains_patch_heads():
+            discriminator.patch_heads.requires_grad_(False)
+
+    def sample_noise(self, generator: nn.Module, label_map: torch.Tensor, rng: torch.Generator) -> Noise:
+        """Noise for label maps (batch, height, width) by the sampling scheme of training (OASIS App. A.7, Table I)."""
+        sampling, count = self.weights.noise_sampling, len(label_map)
+        if sampling == "mix":
+            sampling = "region" if torch.rand((), generator=rng) < 0.5 else "image"
+        if sampling == "image":
+            return Noise(generator.sample_noise(count, generator=rng).to(label_map.device))
+        if sampling == "region":
+            return Noise(generator.sample_noise(count, self.num_labels, rng).to(label_map.device), label_map)
+        pixels = label_map[0].numel()
+        regions = torch.arange(pixels, device=label_map.device).view(1, *label_map.shape[1:]).expand_as(label_map)
+        return Noise(generator.sample_noise(count, pixels, rng).to(label_map.device), regions)
+
+    def discriminator_terms(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        batch: dict[str, torch.Tensor],
+        noise: Noise,
+        rng: torch.Generator,
+    ) -> tuple[dict[str, torch.Tensor], Draw]:
+        """L_D, and the images it was computed on.
+
+        Args:
+            generator: makes the fakes; gets no gradient.
+            discriminator: gets all of it.
+            batch: pixel_values (batch, 3, H, W), label_map (batch, H, W), maybe instance_offsets.
+            noise: of the fakes.
+            rng: a CPU generator for the coins of LabelMix.
+        """
+        w = self.weights
+        with torch.no_grad():
+            output = generate(generator, batch, noise, self._needs_features())
+        real, labels = batch["pixel_values"], batch["label_map"]
+        fake = output.images.to(real.dtype)
+        on_real, on_fake = self._judge_both(discriminator, real, fake)
+        smoothing = {"label_smoothing": w.label_smoothing, "smoothing": w.label_smoothing_form}
+        terms = {
+            "d_real": n_plus_one_loss(
+                on_real.segmentation_logits, labels, self._alpha(labels), w.focal_gamma, **smoothing
+            )
+        }
+        if w.label_smoothing_targets == "real":
+            smoothing["label_smoothing"] = 0.0
+        fake_target = torch.full_like(labels, self.num_labels)
+        terms["d_fake"] = n_plus_one_loss(on_fake.segmentation_logits, fake_target, None, w.focal_gamma, **smoothing)
+        if w.lambda_labelmix:
+            mask = labelmix_mask(labels, self.num_labels, rng, tie_first_two=w.labelmix_as_released)
+            on_mixed = self._judge(discriminator, labelmix(real, fake, mask), output_patches=False)
+            loss = labelmix_loss(
+                on_mixed.segmentation_logits, on_real.segmentation_logits, on_fake.segmentation_logits, mask
+            )
+            terms["d_labelmix"] = w.lambda_labelmix * loss
+        terms |= self._discriminator_extras(on_real, on_fake)
+        return terms, Draw(noise, output.images, output.features)
+
+    def generator_terms(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        projection: nn.Module | None,
+        batch: dict[str, torch.Tensor],
+        noise: Noise,
+        other: Draw | None,
+        rng: torch.Generator,
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """L_G, and numbers that are worth a look but are not trained.
+
+        Args:
+            generator: gets all gradient, except that of `projection`.
+            discriminator: its parameters are frozen by the caller.
+            projection: trainable heads, for families that have them.
+            batch: as above.
+            noise: of the images.
+            other: output for other noise on the same label maps by the same weights, detached.
+            rng: a CPU generator for random choices.
+        """
+        output = generate(generator, batch, noise, self._needs_features())
+        labels = batch["label_map"]
+        terms: dict[str, torch.Tensor] = {}
+        log: dict[str, torch.Tensor] = {}
+        judged = None
+        if self._needs_judgement():
+            judged = self._judge(discriminator, output.images, output_features=self._compares_judgements())
+        if self.weights.lambda_gan:
+            gan = n_plus_one_loss(judged.segmentation_logits, labels, self._alpha(labels), self.weights.focal_gamma)
+            terms["g_gan"] = self.weights.lambda_gan * gan
+        if other is not None:
+            log["image_difference"] = (output.images.detach().float() - other.images.float()).abs().mean()
+        more_terms, more_log = self._generator_extras(
+            output, judged, discriminator, projection, batch, noise, other, rng
+        )
+        return terms | more_terms, log | more_log
+
+    # -- what a family overrides ----------------------------------------------------------------------------------
+
+    def _discriminator_extras(
+        self, on_real: DiscriminatorOutput, on_fake: DiscriminatorOutput
+    ) -> dict[str, torch.Tensor]:
+        """Further weighted terms of L_D."""
+        return {}
+
+    def _generator_extras(
+        self,
+        output: Any,
+        judged: DiscriminatorOutput | None,
+        discriminator: nn.Module,
+        projection: nn.Module | None,
+        batch: dict[str, torch.Tensor],
+        noise: Noise,
+        other: Draw | None,
+        rng: torch.Generator,
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Further weighted terms of L_G, and numbers to log."""
+        return {}, {}
+
+    def _needs_features(self) -> bool:
+        """Whether the generator's G^f is compared."""
+        return False
+
+    def _needs_judgement(self) -> bool:
+        """Whether L_G asks the discriminator."""
+        return bool(self.weights.lambda_gan)
+
+    def _compares_judgements(self) -> bool:
+        """Whether L_G compares the discriminator's features."""
+        return False
+
+    def _trains_patch_heads(self) -> bool:
+        return False
+
+    def _reads_patches(self) -> bool:
+        """Whether a term reads patch logits, trained or not."""
+        return self._trains_patch_heads()
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _judge(
+        self,
+        discriminator: nn.Module,
+        images: torch.Tensor,
+        output_patches: bool = True,
+        output_features: bool = False,
+    ) -> DiscriminatorOutput:
+        options: dict[str, bool] = {}
+        if self._has_patch_heads:
+            options["output_patches"] = output_patches and self._reads_patches()
+        return discriminator(images, output_features=output_features, **options)
+
+    def _judge_both(
+        self, discriminator: nn.Module, real: torch.Tensor, fake: torch.Tensor
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        if not self.weights.joint_batch_norm:
+            return self._judge(discriminator, real), self._judge(discriminator, fake)
+        both = self._judge(discriminator, torch.cat([real, fake]))
+        logits = both.segmentation_logits.chunk(2)
+        patches = [head.chunk(2) for head in both.patch_logits or ()]
+        first, second = (
+            DiscriminatorOutput(
+                segmentation_logits=logits[half], patch_logits=tuple(head[half] for head in patches) or None
+            )
+            for half in (0, 1)
+        )
+        return first, second
+
+    def _alpha(self, labels: torch.Tensor) -> torch.Tensor | None:
+        if not self.weights.class_balancing:
+            return None
+        return class_weights(labels, self.num_labels, self.void_label_id)
+
+
+def check_finite(terms: dict[str, torch.Tensor], step: int) -> None:
+    """Raise if a term is not finite, with its name and the step."""
+    values = torch.stack([value.detach().float() for value in terms.values()])
+    if not torch.isfinite(values).all():
+        bad = [f"{name}={value:.4g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0]
+        raise FloatingPointError(
+            f"step {step}: {', '.join(bad)} is not finite; lower the learning rate, clip gradients "
+            "(--set training.max_grad_norm=1) or train in float32 (--mixed_precision no)"
+        )

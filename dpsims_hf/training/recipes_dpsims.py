@@ -1,0 +1,155 @@
+"""Settings of DP-SIMS runs, each value with its source.
+
+"paper" is Berrada et al., arXiv:2312.13314; "ours" a choice of this project where the paper is silent or where our
+measurements (at 96x128 on two CPU cores) differ from it.
+"""
+
+from .recipe import CAMVID_SMALL_RUN, TINY_RUN, Recipe, Setting, merged, sized
+
+
+_PAPER: dict[str, dict[str, Setting]] = {
+    "training": {
+        "batch_size": Setting(8, "paper Sec. 4.1: 64 in all, on 8 processes"),
+        "learning_rate_generator": Setting(1e-3, "paper Sec. 4.1"),
+        "learning_rate_discriminator": Setting(1e-3, "paper Sec. 4.1"),
+        "adam_beta1": Setting(0.0, "paper Sec. 4.1"),
+        "adam_beta2": Setting(0.99, "paper Sec. 4.1"),
+        "ema_decay": Setting(0.9999, "paper Sec. 4.1"),
+        "max_train_steps": Setting(300_000, "ours; the paper does not say"),
+        "mixed_precision": Setting("bf16", "ours; losses and statistics stay in float32"),
+    },
+    "data": {
+        "rare_class_sampling": Setting(True, "paper Sec. 4.1"),
+        "horizontal_flip": Setting(0.5, "ours, as in SPADE and OASIS"),
+    },
+    "loss": {
+        "lambda_gan": Setting(1.0, "paper Sec. 4.1"),
+        "lambda_contrastive": Setting(100.0, "paper Sec. 4.1"),
+        "lambda_diversity": Setting(10.0, "paper Sec. 4.1"),
+        "focal_gamma": Setting(2.0, "paper Sec. 4.1"),
+        "contrastive_temperature": Setting(0.3, "paper Sec. 4.1, Table 7"),
+        "contrastive_negatives": Setting(128, "paper Sec. 4.1"),
+        "label_smoothing": Setting(0.1, "ours; Sec. 3.3 leaves epsilon open"),
+    },
+    "discriminator": {
+        "backbone": Setting("convnext_large.fb_in22k_ft_in1k_384", "paper Table 3, best row"),
+        "feature_conditioning": Setting("full", "paper Table 5, best row"),
+    },
+}
+
+_OFFSETS = {"generator": {"use_instance_offsets": Setting(True, "paper Sec. 4.1, with instance annotations")}}
+
+
+_CAMVID_SMALL: dict[str, dict[str, Setting]] = {
+    "loss": {
+        "lambda_contrastive": Setting(30.0, "ours: at 100 its gradient on the image is 20 times the GAN term's"),
+        "diversity_target": Setting("images", "ours: on G^f the loss is met without a visible change"),
+        "diversity_threshold": Setting(0.1, "ours: at 0.2 (and pool 8) colours turned false"),
+        "diversity_pool": Setting(4, "ours: colour and light, not fine texture"),
+        "lambda_diversity": Setting(50.0, "ours: at 10 the noise changes nothing in a run of this length"),
+    },
+    "generator": {
+        "position_waves": Setting(16, "ours: without it facades and trees show the lattice of the up-sampling"),
+        "output_padding_mode": Setting("reflect", "ours: zeros at full resolution left a wrong border"),
+        "attention_gate_init": Setting(1.0, "ours: noise acts from the first step of a short run"),
+    },
+    "discriminator": {
+        "backbone": Setting("mobilenetv2_100", "ours: small and really pre-trained (paper Table 2: small works)"),
+        "backbone_kwargs": Setting({"pad_type": "same"}, "the weights come from TensorFlow"),
+        "backbone_mean": Setting([0.5, 0.5, 0.5], "the weights' own normalisation"),
+        "backbone_std": Setting([0.5, 0.5, 0.5], "the weights' own normalisation"),
+    },
+    "contrastive": {
+        "networks": Setting(
+            [
+                {
+                    "network": "mobilenetv2_100",
+                    "out_indices": [1, 2, 3],
+                    "kwargs": {"pad_type": "same"},
+                    "mean": [0.5, 0.5, 0.5],
+                    "std": [0.5, 0.5, 0.5],
+                }
+            ],
+            "ours: strides 4, 8, 16 of a network that is small enough for a CPU",
+        ),
+        "hidden_dim": Setting(128, "ours: CPU size"),
+        "output_dim": Setting(128, "ours: CPU size"),
+    },
+}
+
+_CAMVID_CROPS: dict[str, dict[str, Setting]] = {
+    "data": {"scale_range": Setting((1.4, 2.0), "ours: crops of 96x128 up to the scale of 192x256")},
+    "training": {"max_train_steps": Setting(1800, "ours: counted with the first part's steps")},
+    "loss": {
+        "lambda_diversity": Setting(100.0, "ours: once colours are natural the noise may do more"),
+        "diversity_threshold": Setting(0.13, "ours: as above"),
+    },
+}
+
+_CAMVID_WHOLE: dict[str, dict[str, Setting]] = {
+    "data": {
+        "image_size": Setting((192, 256), "ours: the size the model is published for"),
+        "scale_range": Setting((1.0, 1.1), "ours: a little room for crops"),
+    },
+    "training": {
+        "batch_size": Setting(4, "ours: four times the pixels"),
+        "batch_norm_refresh_batches": Setting(24, "ours: about 100 label maps of 367"),
+        "max_train_steps": Setting(2300, "ours: counted with the earlier parts' steps"),
+    },
+}
+
+RECIPES: dict[str, Recipe] = {
+    "ade20k": Recipe(
+        "dpsims", "ade20k", "DP-SIMS on ADE20K, 256x256 (paper)", merged(_PAPER, sized(256, 256, "paper Sec. 4.1"))
+    ),
+    "coco_stuff": Recipe(
+        "dpsims",
+        "coco_stuff",
+        "DP-SIMS on COCO-Stuff, 256x256 (paper)",
+        merged(_PAPER, sized(256, 256, "paper Sec. 4.1"), _OFFSETS),
+    ),
+    "cityscapes": Recipe(
+        "dpsims",
+        "cityscapes",
+        "DP-SIMS on Cityscapes, 256x512 (paper)",
+        merged(_PAPER, sized(256, 512, "paper Sec. 4.1"), _OFFSETS),
+    ),
+    "camvid_small": Recipe(
+        "dpsims",
+        "camvid_small",
+        "DP-SIMS on CamVid at 96x128: the embedded checkpoint, first part",
+        merged(_PAPER, CAMVID_SMALL_RUN, _CAMVID_SMALL),
+    ),
+    "camvid_small_crops": Recipe(
+        "dpsims",
+        "camvid_small",
+        "DP-SIMS on CamVid, crops near the scale of 192x256: resumes camvid_small, second part",
+        merged(_PAPER, CAMVID_SMALL_RUN, _CAMVID_SMALL, _CAMVID_CROPS),
+    ),
+    "camvid_small_192": Recipe(
+        "dpsims",
+        "camvid_small",
+        "DP-SIMS on CamVid, whole maps at 192x256: resumes camvid_small_crops, third part",
+        merged(_PAPER, CAMVID_SMALL_RUN, _CAMVID_SMALL, _CAMVID_CROPS, _CAMVID_WHOLE),
+    ),
+    "tiny": Recipe(
+        "dpsims",
+        "tiny",
+        "a minute on any machine, random backbone: for tests and first tries",
+        merged(
+            _PAPER,
+            TINY_RUN,
+            {
+                "discriminator": {"backbone": Setting("test_resnet", "tests")},
+                "contrastive": {
+                    "networks": Setting(
+                        [{"network": "test_resnet", "out_indices": [1, 2], "weights": "random"}], "tests"
+                    ),
+                    "hidden_dim": Setting(8, "tests"),
+                    "output_dim": Setting(8, "tests"),
+                },
+                "loss": {"contrastive_negatives": Setting(16, "tests")},
+            },
+        ),
+    ),
+}
