@@ -13,6 +13,21 @@ from .pipeline_checkpoint_folder import DISCRIMINATOR_FOLDER
 
 NOT_STATED = "Not stated."
 CARD_PATH = "."
+# Family (the first word of a model_type) -> tag and paper.
+PAPERS = {
+    "dpsims": (
+        "dp-sims",
+        "Berrada et al., *Unlocking Pre-trained Image Backbones for Semantic Image Synthesis*, arXiv:2312.13314.",
+    ),
+    "dpgan": (
+        "dp-gan",
+        "Li et al., *Dual Pyramid Generative Adversarial Networks for Semantic Image Synthesis*, BMVC 2022.",
+    ),
+    "oasis": (
+        "oasis",
+        "Schönfeld et al., *You Only Need Adversarial Supervision for Semantic Image Synthesis*, ICLR 2021.",
+    ),
+}
 # Fields of the card that only a person or the training script knows.
 CARD_FIELDS = {
     "name": "Semantic image synthesis",
@@ -63,10 +78,11 @@ def fill_model_card(
     if unknown:
         raise ValueError(f"the card has no field {unknown[0]!r}; its fields are {', '.join(CARD_FIELDS)}")
     values = CARD_FIELDS | fields
+    papers = [PAPERS[family] for family in _families(generator, discriminator)]
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag="image-to-image",
-        tags=["semantic-image-synthesis", "gan", "dp-sims", *values["tags"]],
+        tags=["semantic-image-synthesis", "gan", *(tag for tag, _ in papers), *values["tags"]],
         **{key: values[key] for key in ("license", "license_name", "license_link", "datasets")},
     )
     height, width = generator.config.image_size
@@ -81,8 +97,15 @@ def fill_model_card(
         "discriminator": _describe_discriminator(discriminator, include_backbone),
         "classes": ", ".join(f"{key} {name}" for key, name in processor.id2label.items()),
         "path": CARD_PATH,
+        "papers": " ".join(paper for _, paper in papers),
     }
     return str(ModelCard.from_template(data, template_str=load_model_card_template(), **{**values, **facts}))
+
+
+def _families(*networks: PreTrainedModel | None) -> list[str]:
+    """Families of the networks, each once, as far as they are known."""
+    types = [network.config.model_type.split("-")[0] for network in networks if network is not None]
+    return [family for family in dict.fromkeys(types) if family in PAPERS]
 
 
 def _describe_discriminator(discriminator: PreTrainedModel | None, include_backbone: bool) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from ..model_card import PAPERS
+
 
 NO_CARD = (
     "This checkpoint brings no model card: nothing is known here about its data, its terms or its limits. "
@@ -108,6 +110,8 @@ def model_facts(pipe: Any, text: ModelText) -> list[str]:
     height, width = generator.config.image_size
     parameters = sum(parameter.numel() for parameter in generator.parameters())
     count = f"{parameters / 1e6:.1f} M" if parameters >= 1e6 else f"{parameters / 1e3:.0f} k"
-    facts = [text.name, f"{count} parameters", f"{pipe.processor.num_labels} classes"]
+    family = PAPERS.get(generator.config.model_type.split("-")[0])
+    facts = [text.name, *([family[0].upper()] if family else [])]
+    facts += [f"{count} parameters", f"{pipe.processor.num_labels} classes"]
     facts += [f"trained at {width} × {height}", f"runs on {generator.device}"]
     return [*facts, f"licence {text.license}"] if text.license else facts
