@@ -74,6 +74,8 @@ def save_model_folder(
     target = Path(output_dir).resolve()
     if dtype not in STORED_DTYPES:
         raise ValueError(f"dtype={dtype}: weights are stored as torch.float32 or torch.float16")
+    if target.is_file():
+        raise ValueError(f"{output_dir} is a file; name a folder")
     if target.exists() and not overwrite:
         raise ValueError(f"{output_dir} exists; pass overwrite=True, or another folder")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,8 @@ from .synthesis import Synthesizer
 
 TITLE = "Label map in, photo-like image out"
 SUBTITLE = (
-    "Semantic image synthesis: every pixel of a label map names a class, and the generator turns the map and a seed into "
-    "an image in one forward pass."
+    "Semantic image synthesis: every pixel of a label map names a class, and the generator turns the map and a seed "
+    "into an image in one forward pass."
 )
 CACHE_SECONDS = 3600
 
