@@ -1,6 +1,6 @@
 """Convolution over class indices: dense one-hot against table look-up, side by side in one run.
 
-    python benchmarks/label_convolution.py
+    python -m benchmarks.label_convolution
 
 Prints the ratio of times (forward and backward) for several class counts; above 1 the look-up is faster. The choice
 that `LabelConv2d` makes (`TABLE_LOOKUP_FROM`) should follow it.

@@ -1,6 +1,6 @@
 """How local is new noise? Mean absolute change of an image inside and outside the pixels that got it.
 
-    python benchmarks/local_resampling.py CHECKPOINT --label car --label_maps FILE [FILE ...] [--seeds 4]
+    python -m benchmarks.local_resampling CHECKPOINT --label car --label_maps FILE [FILE ...] [--seeds 4]
 
 The image of a seed is compared with the one whose chosen class has other noise. Printed: grey levels (0 to 255), the
 mean over label maps and seeds; and that the same seeds twice give the same image.

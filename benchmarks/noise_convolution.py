@@ -1,6 +1,6 @@
 """3D noise as vectors and a map of regions against the tensor itself: `LabelNoiseConv2d` and a dense convolution.
 
-    python benchmarks/noise_convolution.py [--size 256] [--num_labels 151]
+    python -m benchmarks.noise_convolution [--size 256] [--num_labels 151]
 
 Both compute the first convolution of a SPADE norm of OASIS (noise 64, width 128), forward and backward, in one run on
 the same inputs. Printed: seconds of each, and their ratio.

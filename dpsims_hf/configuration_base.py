@@ -81,6 +81,10 @@ class GeneratorConfig(NamedClassesConfig):
         self.channel_multipliers = list(channel_multipliers)
         self.spectral_norm = spectral_norm
         self.normalization_eps = normalization_eps
+        if len(self.channel_multipliers) < 2:
+            raise ValueError(f"channel_multipliers={self.channel_multipliers} must hold 2 numbers or more")
+        if noise_dim < 0:
+            raise ValueError(f"noise_dim={noise_dim} must not be negative; 0 is no noise")
         if len(self.image_size) != 2:
             raise ValueError(f"image_size={self.image_size} must be (height, width)")
         if any(side <= 0 or side % self.size_divisor for side in self.image_size):

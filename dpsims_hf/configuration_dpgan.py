@@ -23,7 +23,8 @@ class DPGANGeneratorConfig(GeneratorConfig):
         concatenate_coarsest: Eq. 2; False is "w/o cat" (supplement, Table 3).
         spectral_norm: on the convolutions of the SPADE blocks.
         normalization_eps: epsilon of the batch norms.
-        init_gain: Xavier gain of the initial weights; not in the paper, 0.02 as all its peers have it.
+        init_gain: Xavier gain of initial kernels without spectral norm (which would cancel it); not in the paper, 0.02
+            as all its peers have it.
     """
 
     model_type = "dpgan-generator"

@@ -87,7 +87,7 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         self.upsample_mode = upsample_mode
         self.position_waves = position_waves
         self.use_instance_offsets = use_instance_offsets
-        self._validate(len(channel_multipliers) - 1)
+        self._validate(len(channel_multipliers) - 1, noise_dim)
         super().__init__(
             num_labels,
             void_label_id,
@@ -101,11 +101,13 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         )
         self.attention_strides = self._derived_strides() if attention_strides is None else list(attention_strides)
 
-    def _validate(self, scales: int) -> None:
+    def _validate(self, scales: int, noise_dim: int) -> None:
         check_choice("noise_injection", self.noise_injection, NOISE_INJECTIONS)
         check_choice("padding_mode", self.padding_mode, PADDING_MODES)
         check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
         check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
+        if noise_dim < 1:
+            raise ValueError(f"noise_dim={noise_dim} must be at least 1; without noise set noise_injection='none'")
         if len(self.pyramid_channels) != scales:
             raise ValueError(
                 f"pyramid_channels has {len(self.pyramid_channels)} widths but channel_multipliers describes {scales} "

@@ -20,7 +20,8 @@ class OASISGeneratorConfig(GeneratorConfig):
         spade_channels: hidden width of the SPADE norms.
         spectral_norm: on the convolutions of the SPADE blocks.
         normalization_eps: epsilon of the batch norms.
-        init_gain: Xavier gain of the initial weights; not in the paper, 0.02 as all its peers have it.
+        init_gain: Xavier gain of initial kernels without spectral norm (which would cancel it); not in the paper, 0.02
+            as all its peers have it.
     """
 
     model_type = "oasis-generator"
@@ -83,7 +84,8 @@ class OASISDiscriminatorConfig(NamedClassesConfig):
         encoder_channels: widths of the down blocks, fine to coarse; each halves the resolution.
         decoder_channels: widths of the up blocks, coarse to fine, as many.
         spectral_norm: on the blocks' convolutions.
-        init_gain: Xavier gain of the initial weights; not in the paper, 0.02 as all its peers have it.
+        init_gain: Xavier gain of initial kernels without spectral norm (which would cancel it); not in the paper, 0.02
+            as all its peers have it.
     """
 
     model_type = "oasis-discriminator"

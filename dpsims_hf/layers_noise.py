@@ -59,7 +59,8 @@ class NoiseConv2d(nn.Module):
     def _by_region(self, kernels: torch.Tensor, noise_regions: torch.Tensor) -> torch.Tensor:
         """Few vectors per image: a convolution over the regions' one-hot map, each image with its own kernels."""
         batch, regions, out_channels = kernels.shape[:3]
-        one_hot = F.one_hot(noise_regions, regions).permute(0, 3, 1, 2).to(kernels)
+        numbers = torch.arange(regions, device=kernels.device)[:, None, None]
+        one_hot = (noise_regions[:, None] == numbers).to(kernels)
         height, width = noise_regions.shape[-2:]
         result = F.conv2d(
             one_hot.reshape(1, batch * regions, height, width),

@@ -25,6 +25,16 @@ def check_multiples(name: str, size: tuple[int, int], divisor: int) -> None:
         )
 
 
+def check_images(pixel_values: torch.Tensor, divisor: int) -> None:
+    """Raise a ValueError unless this is a batch of RGB images whose sides are multiples of `divisor`."""
+    if pixel_values.ndim != 4 or pixel_values.shape[1] != 3 or not pixel_values.is_floating_point():
+        raise ValueError(
+            f"pixel_values has shape {tuple(pixel_values.shape)} and type {pixel_values.dtype}; give (batch, 3, "
+            "height, width), float in [-1, 1]"
+        )
+    check_multiples("pixel_values", tuple(pixel_values.shape[-2:]), divisor)
+
+
 def init_by_xavier(module: nn.Module, gain: float) -> None:
     """Initialise one module: kernels by Xavier's normal law, biases 0, norms 1 (for `_init_weights`)."""
     if init_spectral_norm(module):
@@ -43,11 +53,19 @@ def init_by_xavier(module: nn.Module, gain: float) -> None:
         init.zeros_(module.num_batches_tracked)
 
 
+def _is_integer(tensor: torch.Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+
+
 class FoldableModel(PreTrainedModel):
     """A model whose spectral norm can be folded away."""
 
     def fold_spectral_norm(self) -> "FoldableModel":
-        """Replace every spectrally normalised weight by its present value, in place, for inference and export."""
+        """Replace every spectrally normalised weight by its present value, in place, for inference and export.
+
+        A `deepcopy` shares the parametrised classes with its original, which folding the copy would break; see
+        `dpsims_hf.hub.folded_copy`.
+        """
         was_training = self.training
         self.eval()  # no power iteration while reading the weights
         for module in self.modules():
@@ -118,6 +136,8 @@ class SemanticGenerator(FoldableModel):
             ValueError: for sizes, label ids, noise or offsets that do not fit; the message names value and remedy.
         """
         self._check_inputs(label_map, noise, noise_regions, instance_offsets)
+        label_map = label_map.long()  # smaller integers are welcome, but cannot index
+        noise_regions = None if noise_regions is None else noise_regions.long()
         if noise is None:
             noise = self.sample_noise(len(label_map))
         noise = noise.to(self.dtype)
@@ -136,7 +156,7 @@ class SemanticGenerator(FoldableModel):
         instance_offsets: torch.Tensor | None,
     ) -> None:
         config: Any = self.config
-        if label_map.ndim != 3 or label_map.is_floating_point():
+        if label_map.ndim != 3 or not _is_integer(label_map):
             raise ValueError(
                 f"label_map has shape {tuple(label_map.shape)} and type {label_map.dtype}; give class indices of "
                 "shape (batch, height, width), int64, not a one-hot map"
@@ -168,8 +188,11 @@ class SemanticGenerator(FoldableModel):
             if noise.ndim == 3 and noise.shape[1] != 1:
                 raise ValueError(f"noise holds {noise.shape[1]} regions per image; give noise_regions as well")
             return
-        if tuple(noise_regions.shape) != shape:
-            raise ValueError(f"noise_regions has shape {tuple(noise_regions.shape)}; label_map has {shape}")
+        if tuple(noise_regions.shape) != shape or not _is_integer(noise_regions):
+            raise ValueError(
+                f"noise_regions has shape {tuple(noise_regions.shape)} and type {noise_regions.dtype}; give region "
+                f"numbers of label_map's shape {shape}, int64"
+            )
         self._check_indices("noise_regions", noise_regions, noise.shape[1] if noise.ndim == 3 else 1)
 
     def _check_indices(self, name: str, indices: torch.Tensor, count: int) -> None:
@@ -182,4 +205,4 @@ class SemanticGenerator(FoldableModel):
             raise ValueError(f"{name} holds {int(wrong[0])}, outside the legal range 0..{count - 1}")
 
 
-__all__ = ["FoldableModel", "SemanticGenerator", "check_multiples", "init_by_xavier"]
+__all__ = ["FoldableModel", "SemanticGenerator", "check_images", "check_multiples", "init_by_xavier"]

@@ -21,7 +21,7 @@ from transformers import initialization as init
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
 from .layers_spade import init_spectral_norm
 from .layers_unet import ResidualBlock
-from .modeling_base import FoldableModel, check_multiples
+from .modeling_base import FoldableModel, check_images
 from .modeling_outputs import DiscriminatorOutput
 
 
@@ -329,7 +329,7 @@ class DPSIMSDiscriminator(FoldableModel):
                 f"this checkpoint does not hold the weights of its backbone {self.config.backbone!r}; call "
                 "discriminator.load_backbone_weights() (Hub) or load_backbone_weights('file.safetensors') first"
             )
-        check_multiples("pixel_values", tuple(pixel_values.shape[-2:]), self.strides[0])
+        check_images(pixel_values, self.strides[0])
 
 
 __all__ = ["DPSIMSDiscriminator", "FrozenBackbone"]

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from .configuration_oasis import OASISDiscriminatorConfig
 from .layers_unet import ResidualBlock
-from .modeling_base import FoldableModel, check_multiples, init_by_xavier
+from .modeling_base import FoldableModel, check_images, init_by_xavier
 from .modeling_outputs import DiscriminatorOutput
 
 
@@ -58,7 +58,7 @@ class OASISDiscriminator(FoldableModel):
 
     def _unet(self, pixel_values: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Activations of the down blocks, fine to coarse, and of the up blocks, coarse to fine."""
-        check_multiples("pixel_values", tuple(pixel_values.shape[-2:]), self.config.size_divisor)
+        check_images(pixel_values, self.config.size_divisor)
         hidden, encoded, decoded = pixel_values, [], []
         for block in self.encoder:
             hidden = F.avg_pool2d(block(hidden), 2)
