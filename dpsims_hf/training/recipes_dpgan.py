@@ -5,7 +5,7 @@ a choice of this project.
 """
 
 from .recipe import CAMVID_SMALL_RUN, TINY_RUN, Recipe, Setting, merged, sized
-from .recipes_oasis import SPADE_CROP
+from .recipes_oasis import CAMVID_SMALL, SPADE_CROP
 
 
 _PAPER: dict[str, dict[str, Setting]] = {
@@ -44,13 +44,6 @@ def _run(images: int) -> dict[str, dict[str, Setting]]:
     steps = Setting(images * 200 // 5, f"200 epochs of {images}, as OASIS; the paper does not say")
     return {"training": {"max_train_steps": steps}}
 
-
-_CAMVID_SMALL: dict[str, dict[str, Setting]] = {
-    "training": {
-        "learning_rate_generator": Setting(4e-4, "ours: a short run; the released code has it for ADE20K"),
-        "ema_warmup": Setting(True, "ours: a short run"),
-    },
-}
 
 RECIPES: dict[str, Recipe] = {
     "dpgan/ade20k": Recipe(
@@ -92,7 +85,7 @@ RECIPES: dict[str, Recipe] = {
         ),
     ),
     "dpgan/camvid_small": Recipe(
-        "dpgan", "camvid_small", "DP-GAN on CamVid at 96x128", merged(_PAPER, CAMVID_SMALL_RUN, _CAMVID_SMALL)
+        "dpgan", "camvid_small", "DP-GAN on CamVid at 96x128", merged(_PAPER, CAMVID_SMALL_RUN, CAMVID_SMALL)
     ),
     "dpgan/tiny": Recipe(
         "dpgan",
