@@ -5,40 +5,14 @@ generator ablation of its Table 6, is a field here.
 
 from typing import Any
 
-from transformers import PreTrainedConfig
-from transformers.utils import logging
+from .configuration_base import PADDING_MODES, UPSAMPLE_MODES, GeneratorConfig, NamedClassesConfig, check_choice
 
-
-logger = logging.get_logger(__name__)
 
 NOISE_INJECTIONS = ("cross_attention", "concat", "none")
 FEATURE_CONDITIONINGS = ("none", "ccm_csm", "batchnorm_ccm_csm", "no_sigmoid", "no_batchnorm", "full")
-PADDING_MODES = ("zeros", "reflect", "replicate")
-UPSAMPLE_MODES = ("nearest", "bilinear")
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
-
-
-def _with_label_names(num_labels: int | None, kwargs: dict[str, Any], default: int) -> dict[str, Any]:
-    """Let `num_labels` and `id2label` agree; where they clash the number wins and the names are dropped.
-
-    That is how transformers fine-tunes to another label set: from_pretrained(..., num_labels=9).
-    """
-    names = kwargs.get("id2label")
-    if names is not None and num_labels is not None and len(names) != num_labels:
-        logger.warning("num_labels=%d replaces the %d class names of the checkpoint", num_labels, len(names))
-        kwargs.pop("id2label")
-        kwargs.pop("label2id", None)
-        names = None
-    if names is None:
-        kwargs["num_labels"] = default if num_labels is None else num_labels
-    return kwargs
-
-
-class DPSIMSGeneratorConfig(PreTrainedConfig):
+class DPSIMSGeneratorConfig(GeneratorConfig):
     """Configuration of `DPSIMSGenerator` (Sec. 3.2, Fig. 3). The defaults are the paper size for ADE20K.
 
     Args:
@@ -99,9 +73,6 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
         use_instance_offsets: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.image_size = [int(side) for side in image_size]
-        self.void_label_id = void_label_id
-        self.noise_dim = noise_dim
         self.noise_tokens = noise_tokens
         self.noise_token_dim = noise_token_dim
         self.noise_mlp_dim = noise_mlp_dim
@@ -111,59 +82,45 @@ class DPSIMSGeneratorConfig(PreTrainedConfig):
         self.self_attention_gate_init = self_attention_gate_init
         self.attention_resolution = attention_resolution
         self.pyramid_channels = list(pyramid_channels)
-        self.base_channels = base_channels
-        self.channel_multipliers = list(channel_multipliers)
-        self.spectral_norm = spectral_norm
         self.padding_mode = padding_mode
         self.output_padding_mode = padding_mode if output_padding_mode is None else output_padding_mode
         self.upsample_mode = upsample_mode
         self.position_waves = position_waves
-        self.normalization_eps = normalization_eps
         self.use_instance_offsets = use_instance_offsets
-        self._validate()
+        self._validate(len(channel_multipliers) - 1, noise_dim)
+        super().__init__(
+            num_labels,
+            void_label_id,
+            image_size,
+            noise_dim,
+            base_channels,
+            channel_multipliers,
+            spectral_norm,
+            normalization_eps,
+            **kwargs,
+        )
         self.attention_strides = self._derived_strides() if attention_strides is None else list(attention_strides)
-        super().__init__(**_with_label_names(num_labels, kwargs, default=151))
 
-    def _validate(self) -> None:
-        _check_choice("noise_injection", self.noise_injection, NOISE_INJECTIONS)
-        _check_choice("padding_mode", self.padding_mode, PADDING_MODES)
-        _check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
-        _check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
-        scales = len(self.channel_multipliers) - 1
+    def _validate(self, scales: int, noise_dim: int) -> None:
+        check_choice("noise_injection", self.noise_injection, NOISE_INJECTIONS)
+        check_choice("padding_mode", self.padding_mode, PADDING_MODES)
+        check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
+        check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
+        if noise_dim < 1:
+            raise ValueError(f"noise_dim={noise_dim} must be at least 1; without noise set noise_injection='none'")
         if len(self.pyramid_channels) != scales:
             raise ValueError(
                 f"pyramid_channels has {len(self.pyramid_channels)} widths but channel_multipliers describes {scales} "
                 "scales; give one pyramid width per scale (one fewer than channel_multipliers)"
             )
-        if len(self.image_size) != 2:
-            raise ValueError(f"image_size={self.image_size} must be (height, width)")
-        if any(side <= 0 or side % self.size_divisor for side in self.image_size):
-            raise ValueError(f"image_size={self.image_size} must be multiples of {self.size_divisor}")
 
     def _derived_strides(self) -> list[int]:
         height, width = self.image_size
         strides = [2**level for level in range(self.num_scales)]
         return [s for s in strides if (height // s) * (width // s) <= self.attention_resolution**2]
 
-    @property
-    def num_scales(self) -> int:
-        """Levels of the label pyramid and blocks of the image path."""
-        return len(self.channel_multipliers) - 1
 
-    @property
-    def size_divisor(self) -> int:
-        """Height and width of every input are multiples of this."""
-        return 2 ** (self.num_scales - 1)
-
-    @classmethod
-    def from_preset(cls, preset: str, **overrides: Any) -> "DPSIMSGeneratorConfig":
-        """`paper` (defaults), `small` (about 10 M parameters) or `tiny` (tests), with fields overridden."""
-        if preset not in GENERATOR_PRESETS:
-            raise ValueError(f"unknown preset {preset!r}; choose one of {', '.join(GENERATOR_PRESETS)}")
-        return cls(**{**GENERATOR_PRESETS[preset], **overrides})
-
-
-GENERATOR_PRESETS: dict[str, dict[str, Any]] = {
+DPSIMSGeneratorConfig.presets = {
     "paper": {},
     # Wide where an image has few positions, slim at full resolution: the parameters cost little time there.
     "small": {
@@ -188,7 +145,7 @@ GENERATOR_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class DPSIMSDiscriminatorConfig(PreTrainedConfig):
+class DPSIMSDiscriminatorConfig(NamedClassesConfig):
     """Configuration of `DPSIMSDiscriminator` (Sec. 3.1, Fig. 2).
 
     Args:
@@ -225,8 +182,7 @@ class DPSIMSDiscriminatorConfig(PreTrainedConfig):
         backbone_in_checkpoint: bool = False,
         **kwargs: Any,
     ) -> None:
-        _check_choice("feature_conditioning", feature_conditioning, FEATURE_CONDITIONINGS)
-        self.void_label_id = void_label_id
+        check_choice("feature_conditioning", feature_conditioning, FEATURE_CONDITIONINGS)
         self.backbone = backbone
         self.backbone_kwargs = dict(backbone_kwargs or {})
         self.backbone_out_indices = None if backbone_out_indices is None else list(backbone_out_indices)
@@ -237,17 +193,10 @@ class DPSIMSDiscriminatorConfig(PreTrainedConfig):
         self.full_resolution_channels = full_resolution_channels
         self.spectral_norm = spectral_norm
         self.backbone_in_checkpoint = backbone_in_checkpoint
-        super().__init__(**_with_label_names(num_labels, kwargs, default=151))
-
-    @classmethod
-    def from_preset(cls, preset: str, **overrides: Any) -> "DPSIMSDiscriminatorConfig":
-        """`paper` (defaults), `small` (MobileNetV2) or `tiny` (tests), with fields overridden."""
-        if preset not in DISCRIMINATOR_PRESETS:
-            raise ValueError(f"unknown preset {preset!r}; choose one of {', '.join(DISCRIMINATOR_PRESETS)}")
-        return cls(**{**DISCRIMINATOR_PRESETS[preset], **overrides})
+        super().__init__(num_labels, void_label_id, **kwargs)
 
 
-DISCRIMINATOR_PRESETS: dict[str, dict[str, Any]] = {
+DPSIMSDiscriminatorConfig.presets = {
     "paper": {},
     "small": {
         "num_labels": 12,

@@ -103,13 +103,17 @@ class PositionCode(nn.Module):
         return F.conv2d(torch.stack(maps)[None].to(self.weight.dtype), self.weight)
 
 
-def resize_labels(label_map: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def resize_labels(label_map: torch.Tensor, size: tuple[int, int], centre: bool = True) -> torch.Tensor:
     """Nearest resize of indices (batch, height, width) to `size`, without a detour over floats.
 
-    Sizes that do not divide are allowed; each target takes the source pixel under its centre.
+    Sizes that do not divide are allowed; each target takes the source pixel under its centre, or under its upper left
+    corner (torch's "nearest", by which OASIS and DP-GAN were trained).
     """
-    rows = ((torch.arange(size[0], device=label_map.device) + 0.5) * (label_map.shape[-2] / size[0])).long()
-    columns = ((torch.arange(size[1], device=label_map.device) + 0.5) * (label_map.shape[-1] / size[1])).long()
+    if tuple(label_map.shape[-2:]) == tuple(size):
+        return label_map
+    shift = 0.5 if centre else 0.0
+    rows = ((torch.arange(size[0], device=label_map.device) + shift) * (label_map.shape[-2] / size[0])).long()
+    columns = ((torch.arange(size[1], device=label_map.device) + shift) * (label_map.shape[-1] / size[1])).long()
     return label_map[:, rows[:, None], columns]
 
 

@@ -1,6 +1,10 @@
 """Residual blocks modulated by a condition map (after Park et al., "Semantic Image Synthesis with Spatially-Adaptive
-Normalization", 2019), as DP-GAN and DP-SIMS have them: gamma and beta by one 3x3 convolution of the condition.
+Normalization", 2019). In DP-GAN and DP-SIMS gamma and beta are one 3x3 convolution of learned maps; in OASIS the label
+map and the noise are embedded first.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,6 +12,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
 from transformers import initialization as init
+
+from .layers_noise import LabelNoiseConv2d
 
 
 def maybe_spectral_norm(module: nn.Module, enabled: bool) -> nn.Module:
@@ -56,25 +62,47 @@ class SpadeNorm(nn.Module):
         return torch.addcmul(beta, self.norm(hidden), 1 + gamma)
 
 
+class LabelSpadeNorm(SpadeNorm):
+    """SPADE norm whose condition is the label map and 3D noise themselves: a 3x3 convolution and ReLU embed them.
+
+    Args:
+        num_features: channels of x.
+        num_labels: classes.
+        noise_dim: channels of the noise.
+        hidden_channels: width of the embedding.
+        eps: of the batch norm.
+    """
+
+    def __init__(
+        self, num_features: int, num_labels: int, noise_dim: int, hidden_channels: int = 128, eps: float = 1e-5
+    ) -> None:
+        super().__init__(num_features, hidden_channels, eps=eps)
+        self.embedding = LabelNoiseConv2d(num_labels, noise_dim, hidden_channels)
+
+    def forward(
+        self, hidden: torch.Tensor, condition: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+    ) -> torch.Tensor:
+        """Normalise `hidden` (batch, num_features, h, w) by (label_map, noise, noise_regions) of the same h, w."""
+        return super().forward(hidden, F.relu(self.embedding(*condition)))
+
+
 class SpadeResidualBlock(nn.Module):
     """Two SPADE-normalised convolutions and a learned shortcut where the width changes.
 
     Args:
         in_channels, out_channels: widths.
-        condition_channels: channels of the condition map.
+        make_norm: makes the SPADE norm of a width.
         spectral_norm: on the three convolutions of the block.
         padding_mode: of the 3x3 convolutions.
-        eps: of the batch norms.
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        condition_channels: int,
+        make_norm: Callable[[int], SpadeNorm],
         spectral_norm: bool = True,
         padding_mode: str = "zeros",
-        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         middle = min(in_channels, out_channels)
@@ -84,21 +112,21 @@ class SpadeResidualBlock(nn.Module):
                 nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding_mode), spectral_norm
             )
 
-        self.norm_0 = SpadeNorm(in_channels, condition_channels, padding_mode, eps)
+        self.norm_0 = make_norm(in_channels)
         self.conv_0 = conv(in_channels, middle)
-        self.norm_1 = SpadeNorm(middle, condition_channels, padding_mode, eps)
+        self.norm_1 = make_norm(middle)
         self.conv_1 = conv(middle, out_channels)
         self.has_shortcut = in_channels != out_channels
         if self.has_shortcut:
-            self.norm_s = SpadeNorm(in_channels, condition_channels, padding_mode, eps)
+            self.norm_s = make_norm(in_channels)
             self.conv_s = maybe_spectral_norm(nn.Conv2d(in_channels, out_channels, 1, bias=False), spectral_norm)
 
-    def forward(self, hidden: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-        """Map (batch, in_channels, h, w) to (batch, out_channels, h, w) under the condition of the same h, w."""
+    def forward(self, hidden: torch.Tensor, condition: Any) -> torch.Tensor:
+        """Map (batch, in_channels, h, w) to (batch, out_channels, h, w) under the norms' condition at h, w."""
         shortcut = self.conv_s(self.norm_s(hidden, condition)) if self.has_shortcut else hidden
         hidden = self.conv_0(F.leaky_relu(self.norm_0(hidden, condition), 0.2))
         hidden = self.conv_1(F.leaky_relu(self.norm_1(hidden, condition), 0.2))
         return shortcut + hidden
 
 
-__all__ = ["SpadeNorm", "SpadeResidualBlock", "init_spectral_norm", "maybe_spectral_norm"]
+__all__ = ["LabelSpadeNorm", "SpadeNorm", "SpadeResidualBlock", "init_spectral_norm", "maybe_spectral_norm"]

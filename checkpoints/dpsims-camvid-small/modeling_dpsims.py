@@ -4,20 +4,21 @@ Written from the paper. What the paper leaves open is a field of `DPSIMSGenerato
 extension (each position attends to its own region's tokens) and equals the paper with one region.
 """
 
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_dpsims import DPSIMSGeneratorConfig
 from .layers_attention import CrossAttentionNoise, NoiseMapping, SelfAttention
 from .layers_label import LabelConv2d, PositionCode, resize_labels
-from .layers_spade import SpadeResidualBlock, init_spectral_norm
-from .modeling_outputs import GeneratorOutput
+from .layers_noise import noise_map
+from .layers_spade import SpadeNorm, SpadeResidualBlock, init_spectral_norm
+from .modeling_base import SemanticGenerator
 
 
 class LabelPyramidLevel(nn.Module):
@@ -133,16 +134,14 @@ class LabelPyramid(nn.Module):
         return maps
 
 
-class DPSIMSGenerator(PreTrainedModel):
+class DPSIMSGenerator(SemanticGenerator):
     """Label map + noise -> image in one forward pass (Sec. 3.2)."""
 
     config_class = DPSIMSGeneratorConfig
-    base_model_prefix = "generator"
-    main_input_name = "label_map"
 
     def __init__(self, config: DPSIMSGeneratorConfig) -> None:
         super().__init__(config)
-        widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
+        widths = config.widths
         self.noise_mapping = None
         if config.noise_injection == "cross_attention":
             self.noise_mapping = NoiseMapping(
@@ -154,7 +153,16 @@ class DPSIMSGenerator(PreTrainedModel):
         paddings = [config.padding_mode] * (config.num_scales - 1) + [config.output_padding_mode]
         self.blocks = nn.ModuleList(
             SpadeResidualBlock(
-                before, after, width + coarsest, config.spectral_norm, padding, config.normalization_eps
+                before,
+                after,
+                partial(
+                    SpadeNorm,
+                    condition_channels=width + coarsest,
+                    padding_mode=padding,
+                    eps=config.normalization_eps,
+                ),
+                config.spectral_norm,
+                padding,
             )
             for (before, after), width, padding in zip(
                 pairwise(widths), reversed(config.pyramid_channels), paddings, strict=True
@@ -182,59 +190,17 @@ class DPSIMSGenerator(PreTrainedModel):
         elif isinstance(module, CrossAttentionNoise | SelfAttention):
             init.constant_(module.gate, module.gate_init)
 
-    def sample_noise(
-        self, batch_size: int, regions: int | None = None, generator: torch.Generator | None = None
-    ) -> torch.Tensor:
-        """Draw z ~ N(0, I), on the CPU and then moved: a seed means the same image on every device.
-
-        Args:
-            batch_size: images.
-            regions: noise vectors per image, for use with `noise_regions`; None draws one.
-            generator: a CPU random generator.
-
-        Returns:
-            (batch_size, noise_dim), or (batch_size, regions, noise_dim).
-        """
-        shape = (batch_size,) if regions is None else (batch_size, regions)
-        shape += (self.config.noise_dim,)
-        return torch.randn(shape, generator=generator).to(self.device)
-
-    def forward(
+    def _features(
         self,
         label_map: torch.Tensor,
-        noise: torch.Tensor | None = None,
-        noise_regions: torch.Tensor | None = None,
-        instance_offsets: torch.Tensor | None = None,
-        output_features: bool = False,
-        return_dict: bool = True,
-    ) -> GeneratorOutput | tuple[torch.Tensor, ...]:
-        """Generate images.
-
-        Args:
-            label_map: (batch, height, width) int64, 0 .. num_labels - 1; sides are multiples of config.size_divisor.
-            noise: (batch, noise_dim), or (batch, regions, noise_dim) with `noise_regions`; None draws new noise from
-                the global random state.
-            noise_regions: (batch, height, width) int64, 0 .. regions - 1.
-            instance_offsets: (batch, 2, height, width), needed if config.use_instance_offsets.
-            output_features: also return G^f, (batch, channels, height, width).
-            return_dict: a `GeneratorOutput`, else a tuple.
-
-        Raises:
-            ValueError: for sizes, label ids, noise or offsets that do not fit; the message names value and remedy.
-        """
-        self._check_inputs(label_map, noise, noise_regions, instance_offsets)
-        if noise is None:
-            noise = self.sample_noise(len(label_map))
-        noise = noise.to(self.dtype)
-        if noise.ndim == 2:
-            noise = noise[:, None]
+        noise: torch.Tensor,
+        noise_regions: torch.Tensor | None,
+        instance_offsets: torch.Tensor | None,
+    ) -> torch.Tensor:
         tokens = None if self.noise_mapping is None else self.noise_mapping(noise)
         extra = self._extra_maps(label_map, noise, noise_regions, instance_offsets)
         modulation = self.pyramid(label_map, extra, tokens, noise_regions)
-        features = self._image_path(label_map, modulation)
-        images = torch.tanh(self.to_image(features))
-        output = GeneratorOutput(images=images, features=features if output_features else None)
-        return output if return_dict else output.to_tuple()
+        return self._image_path(label_map, modulation)
 
     def _image_path(self, label_map: torch.Tensor, modulation: list[torch.Tensor]) -> torch.Tensor:
         """SPADE blocks from the coarsest scale to full resolution; returns G^f."""
@@ -267,78 +233,8 @@ class DPSIMSGenerator(PreTrainedModel):
             maps.append(instance_offsets.to(self.dtype))
         if self.config.noise_injection == "concat":
             regions = torch.zeros_like(label_map) if noise_regions is None else noise_regions
-            batch = torch.arange(len(label_map), device=label_map.device)[:, None, None]
-            maps.append(noise[batch, regions].permute(0, 3, 1, 2))
+            maps.append(noise_map(noise, regions))
         return torch.cat(maps, dim=1) if maps else None
-
-    def _check_inputs(
-        self,
-        label_map: torch.Tensor,
-        noise: torch.Tensor | None,
-        noise_regions: torch.Tensor | None,
-        instance_offsets: torch.Tensor | None,
-    ) -> None:
-        config = self.config
-        if label_map.ndim != 3 or label_map.is_floating_point():
-            raise ValueError(
-                f"label_map has shape {tuple(label_map.shape)} and type {label_map.dtype}; give class indices of "
-                "shape (batch, height, width), int64, not a one-hot map"
-            )
-        batch, height, width = label_map.shape
-        divisor = config.size_divisor
-        if height % divisor or width % divisor or not height or not width:
-            nearest = tuple(max(divisor, round(side / divisor) * divisor) for side in (height, width))
-            raise ValueError(
-                f"label_map is {height}x{width} (height x width), but both sides must be multiples of {divisor}; "
-                f"the nearest legal size is {nearest[0]}x{nearest[1]}"
-            )
-        self._check_indices("label_map", label_map, config.num_labels)
-        if config.use_instance_offsets and (
-            instance_offsets is None or tuple(instance_offsets.shape) != (batch, 2, height, width)
-        ):
-            given = None if instance_offsets is None else tuple(instance_offsets.shape)
-            raise ValueError(f"instance_offsets is {given}; this model needs shape {(batch, 2, height, width)}")
-        self._check_noise((batch, height, width), noise, noise_regions)
-
-    def _check_noise(
-        self, shape: tuple[int, int, int], noise: torch.Tensor | None, noise_regions: torch.Tensor | None
-    ) -> None:
-        batch, dim = shape[0], self.config.noise_dim
-        if noise is None:
-            if noise_regions is not None:
-                raise ValueError("noise_regions is given without noise; draw it by sample_noise(batch, regions=...)")
-            return
-        if noise.ndim not in (2, 3) or noise.shape[0] != batch or noise.shape[-1] != dim:
-            raise ValueError(
-                f"noise has shape {tuple(noise.shape)}; expected ({batch}, {dim}), or ({batch}, regions, {dim}) "
-                "together with noise_regions"
-            )
-        if noise_regions is None:
-            if noise.ndim == 3 and noise.shape[1] != 1:
-                raise ValueError(f"noise holds {noise.shape[1]} regions per image; give noise_regions as well")
-            return
-        if tuple(noise_regions.shape) != shape:
-            raise ValueError(f"noise_regions has shape {tuple(noise_regions.shape)}; label_map has {shape}")
-        self._check_indices("noise_regions", noise_regions, noise.shape[1] if noise.ndim == 3 else 1)
-
-    def _check_indices(self, name: str, indices: torch.Tensor, count: int) -> None:
-        # On an accelerator the comparison would wait for the queue at every training step; there the data pipeline
-        # has checked the values on the CPU already.
-        if torch.compiler.is_compiling() or (self.training and indices.device.type != "cpu"):
-            return
-        wrong = indices[(indices < 0) | (indices >= count)]
-        if len(wrong):
-            raise ValueError(f"{name} holds {int(wrong[0])}, outside the legal range 0..{count - 1}")
-
-    def fold_spectral_norm(self) -> "DPSIMSGenerator":
-        """Replace every spectrally normalised weight by its present value, in place, for inference and export."""
-        was_training = self.training
-        self.eval()  # no power iteration while reading the weights
-        for module in self.modules():
-            if parametrize.is_parametrized(module, "weight"):
-                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-        self.config.spectral_norm = False
-        return self.train(was_training)
 
 
 __all__ = ["DPSIMSGenerator"]

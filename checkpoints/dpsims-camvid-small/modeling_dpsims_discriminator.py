@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
-from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
-from .layers_spade import init_spectral_norm, maybe_spectral_norm
+from .layers_spade import init_spectral_norm
+from .layers_unet import ResidualBlock
+from .modeling_base import FoldableModel, check_images
 from .modeling_outputs import DiscriminatorOutput
 
 
@@ -184,32 +185,7 @@ class FeatureConditioning(nn.Module):
         return features if self.mixing is None else self.mixing(features)
 
 
-class ResidualBlock(nn.Module):
-    """LeakyReLU -> conv3x3 -> LeakyReLU -> conv3x3, plus a (1x1) shortcut.
-
-    Args:
-        in_channels, out_channels: widths.
-        spectral_norm: on the convolutions.
-        first: the input is an image, so there is no activation before the first convolution.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, spectral_norm: bool, first: bool = False) -> None:
-        super().__init__()
-        self.first = first
-        self.conv_0 = maybe_spectral_norm(nn.Conv2d(in_channels, out_channels, 3, padding=1), spectral_norm)
-        self.conv_1 = maybe_spectral_norm(nn.Conv2d(out_channels, out_channels, 3, padding=1), spectral_norm)
-        self.conv_s = None
-        if in_channels != out_channels:
-            self.conv_s = maybe_spectral_norm(nn.Conv2d(in_channels, out_channels, 1, bias=False), spectral_norm)
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map (batch, in_channels, h, w) to (batch, out_channels, h, w)."""
-        shortcut = hidden if self.conv_s is None else self.conv_s(hidden)
-        hidden = self.conv_0(hidden if self.first else F.leaky_relu(hidden, 0.2))
-        return shortcut + self.conv_1(F.leaky_relu(hidden, 0.2))
-
-
-class DPSIMSDiscriminator(PreTrainedModel):
+class DPSIMSDiscriminator(FoldableModel):
     """Labels each pixel with one of `num_labels` classes or "fake" (the last channel) (Sec. 3.1)."""
 
     config_class = DPSIMSDiscriminatorConfig
@@ -353,14 +329,7 @@ class DPSIMSDiscriminator(PreTrainedModel):
                 f"this checkpoint does not hold the weights of its backbone {self.config.backbone!r}; call "
                 "discriminator.load_backbone_weights() (Hub) or load_backbone_weights('file.safetensors') first"
             )
-        height, width = pixel_values.shape[-2:]
-        divisor = self.strides[0]
-        if height % divisor or width % divisor or not height or not width:
-            nearest = [max(divisor, round(side / divisor) * divisor) for side in (height, width)]
-            raise ValueError(
-                f"pixel_values are {height}x{width} (height x width), but both sides must be multiples of {divisor}; "
-                f"the nearest legal size is {nearest[0]}x{nearest[1]}"
-            )
+        check_images(pixel_values, self.strides[0])
 
 
 __all__ = ["DPSIMSDiscriminator", "FrozenBackbone"]

@@ -35,11 +35,13 @@ class DiscriminatorOutput(ModelOutput):
         segmentation_logits: (batch, num_labels + 1, height, width); the last channel is "fake".
         patch_logits: one (batch, 1, h, w) map per patch head, for families that have such heads.
         decoder_features: decoder activations from coarse to fine; only if asked for.
+        encoder_features: activations of a trained encoder from fine to coarse; only if asked for.
     """
 
     segmentation_logits: torch.FloatTensor | None = None
     patch_logits: tuple[torch.FloatTensor, ...] | None = None
     decoder_features: tuple[torch.FloatTensor, ...] | None = None
+    encoder_features: tuple[torch.FloatTensor, ...] | None = None
 
 
 __all__ = ["DiscriminatorOutput", "GeneratorOutput"]

@@ -17,13 +17,11 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
-from transformers.utils import cached_file, logging
+from transformers.utils import cached_file
 
 from .pipeline_checkpoint_folder import DISCRIMINATOR_FOLDER, check_folder, write_components
-from .pipeline_noise import image_seeds, region_map, resample_seeds, slerp
+from .pipeline_noise import Selection, check_has_noise, image_seeds, region_noise, resample_seeds, walk_noise
 
-
-logger = logging.get_logger(__name__)
 
 QUIET_PASSES = 16  # no progress bar below this many forward passes
 
@@ -169,6 +167,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         noise: torch.Tensor | None = None,
         resample_labels: Sequence[str | int] | np.ndarray | torch.Tensor | None = None,
         resample_regions: np.ndarray | torch.Tensor | None = None,
+        resample_points: Sequence | np.ndarray | torch.Tensor | None = None,
         resample_seed: int | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -179,17 +178,25 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
     ) -> SemanticImageSynthesisOutput | tuple:
         """Generate images; image i of a label map has seed + i.
 
+        The three `resample_` arguments choose pixels that get new noise; all others keep the noise of their image's
+        seed (OASIS, App. B.2). Together, a pixel goes to `resample_regions`, else to its component, else to its class.
+        New noises are numbered: 1 .. R as in `resample_regions` (R its largest number), R + 1 for `resample_labels` if
+        given, then one per component. The k-th noise of a seed is the same whatever else is chosen.
+
         Args:
             label_map: one label map or a list or batch of them: whatever the processor takes.
             seed: of the first image, or one seed per image (their number then is the number of images).
             num_images_per_label_map: images per label map.
             noise: instead of seeds (images, noise_dim), or (images, regions, noise_dim) with `resample_regions` as
                 the integer map that says which pixel obeys which.
-            resample_labels: class names or ids, or a boolean (height, width) mask: these pixels get new noise, the
-                rest keeps the noise of the image's seed.
-            resample_regions: the same by region: boolean, or integers where 0 keeps its noise and k > 0 gets the
-                k-th new noise, so that every object can have its own.
-            resample_seed: of the first image's new noise (image i: + i); None derives it from the image's seed.
+            resample_labels: class names or ids, or a boolean (height, width) mask: one new noise for all these pixels.
+            resample_regions: boolean or integer (height, width) mask, of any size: 0 keeps its noise, k > 0 gets the
+                k-th new one, so that every object can have its own.
+            resample_points: (row, column), or several: one new noise for each connected component of the label map
+                (same class, joined by pixel edges) that has a point on it. Points are pixels of the generated image,
+                from 0 at its top left, also where the given label map has another size.
+            resample_seed: of the first image's new noise (image i: + i); None derives it from the image's seed. The
+                first new noise of a seed is the one that an image of this seed has everywhere.
             output_type: "pil", "np" or "pt".
             return_dict: a `SemanticImageSynthesisOutput`, else (images, seeds).
             instance_offsets: (label maps, 2, height, width), for models that use them.
@@ -199,21 +206,20 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             autocast_dtype: torch.bfloat16 for mixed precision; None computes in float32.
 
         Raises:
-            ValueError: unknown class names, masks, sizes or noise that do not fit; the message names the remedy.
+            ValueError: unknown class names, masks, points, sizes or noise that do not fit, re-sampling with a model
+                without noise; the message names the remedy.
         """
         self._require_generator()
+        selection = Selection(resample_labels, resample_regions, resample_points)
+        selection.check(noise, self.generator_model.config.noise_dim)
         label_maps = self.processor(label_maps=label_map, size=size)["label_map"]
         seeds = image_seeds(seed, num_images_per_label_map, noise)
-        # With noise for every region nothing new is drawn.
-        drawn = resample_labels is not None or (resample_regions is not None and (noise is None or noise.ndim == 2))
+        drawn = not selection.is_empty and (noise is None or noise.ndim == 2)
         new_seeds = resample_seeds(seeds, resample_seed) if drawn else None
-        jobs = []
-        for index, single in enumerate(label_maps):
-            regions = self._regions(single, resample_labels, resample_regions)
-            vectors = self._noise(seeds, noise, new_seeds, regions)
-            offsets = None if instance_offsets is None else instance_offsets[index]
-            jobs += [(single, vectors[i : i + batch_size], regions, offsets) for i in range(0, len(seeds), batch_size)]
-        images = self._generate(jobs, output_type, autocast_dtype)
+        base = torch.cat([self._seed_noise(s) for s in seeds]) if noise is None else noise
+        maps = [selection.region_map(single, self.processor.id2label) for single in label_maps]
+        plans = [[region_noise(base, new_seeds, regions, self.generator_model.sample_noise)] for regions in maps]
+        images = self._generate(label_maps, plans, instance_offsets, batch_size, output_type, autocast_dtype)
         seeds, new_seeds = seeds * len(label_maps), new_seeds and new_seeds * len(label_maps)
         return SemanticImageSynthesisOutput(images, seeds, new_seeds) if return_dict else (images, seeds)
 
@@ -224,27 +230,46 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         seed_from: int = 0,
         seed_to: int = 7,
         steps: int = 8,
+        resample_labels: Sequence[str | int] | np.ndarray | torch.Tensor | None = None,
+        resample_regions: np.ndarray | torch.Tensor | None = None,
+        resample_points: Sequence | np.ndarray | torch.Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
-        **options: Any,
+        instance_offsets: torch.Tensor | None = None,
+        size: dict[str, int] | None = None,
+        batch_size: int = 1,
+        autocast_dtype: torch.dtype | None = None,
     ) -> SemanticImageSynthesisOutput | tuple:
-        """Walk from one seed's noise to another's on the sphere; the ends are the images of the two seeds.
+        """Walk from one seed's noise to another's on the sphere, everywhere or in chosen pixels (OASIS, App. B.3).
+
+        Everywhere, the ends are the images of the two seeds. With `resample_` arguments only the pixels that they
+        choose (all together, whatever their numbers) walk, and the rest keeps the noise of `seed_from`: the first
+        image is that of `seed_from`; for one boolean mask, class or component the last is that of
+        `pipe(label_map, seed=seed_from, resample_..., resample_seed=seed_to)`.
 
         Args:
             label_map: one label map, or several (one walk after the other).
             seed_from, seed_to: the ends.
             steps: images per walk, both ends included; at least 2.
-            output_type, return_dict: as in `__call__`, like the further options (size, batch_size, ...).
+            resample_labels, resample_regions, resample_points: as in `__call__`.
+            output_type, return_dict, instance_offsets, size, batch_size, autocast_dtype: as in `__call__`.
+
+        Raises:
+            ValueError: as `__call__`; also for fewer than 2 steps, and if the model has no noise.
         """
         self._require_generator()
+        check_has_noise(self.generator_model.config.noise_dim)
         if steps < 2:
             raise ValueError(f"steps={steps}: an interpolation has at least 2 images, its two ends")
+        selection = Selection(resample_labels, resample_regions, resample_points)
+        label_maps = self.processor(label_maps=label_map, size=size)["label_map"]
         start, end = (self._seed_noise(seed) for seed in (seed_from, seed_to))
-        noise = torch.cat([slerp(start, end, i / (steps - 1)) for i in range(steps)])
-        output = self(label_map, noise=noise, output_type=output_type, **options)
-        walk = [seed_from] + [None] * (steps - 2) + [seed_to]
-        output.seeds = walk * (len(output.seeds) // steps)
-        return output if return_dict else (output.images, output.seeds)
+        maps = [selection.region_map(single, self.processor.id2label) for single in label_maps]
+        plans = [walk_noise(start, end, steps, not selection.is_empty, regions) for regions in maps]
+        images = self._generate(label_maps, plans, instance_offsets, batch_size, output_type, autocast_dtype)
+        seeds = [seed_from] + [None] * (steps - 2) + [seed_to if selection.is_empty else None]
+        seeds *= len(label_maps)
+        return SemanticImageSynthesisOutput(images, seeds) if return_dict else (images, seeds)
 
     @torch.no_grad()
     def segment(
@@ -261,7 +286,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             (height, width) int64 on the CPU for one photo, (batch, height, width) for several.
 
         Raises:
-            ValueError: if there is no discriminator, or its backbone's weights are not in the checkpoint.
+            ValueError: if there is no discriminator, its backbone's weights are not in the checkpoint, or the size
+                does not fit: the discriminator may need sides that are multiples of more than the generator does.
         """
         discriminator = self.load_discriminator()
         if not getattr(discriminator, "backbone_ready", True):
@@ -289,47 +315,26 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         """(1, noise_dim): what `sample_noise` gives for this seed."""
         return self.generator_model.sample_noise(1, generator=torch.Generator().manual_seed(seed))
 
-    def _regions(self, label_map: torch.Tensor, labels: Any, regions: Any) -> torch.Tensor | None:
-        id2label = {int(key): name for key, name in self.processor.id2label.items()}
-        result = region_map(label_map, labels, regions, id2label)
-        if result is not None and not result.any():
-            logger.warning("no pixel of this label map is to be re-sampled: its images stay as they are")
-        return result
-
-    def _noise(
-        self,
-        seeds: list[int | None],
-        noise: torch.Tensor | None,
-        new_seeds: list[int] | None,
-        regions: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """(images, noise_dim), or (images, regions, noise_dim) if there are regions."""
-        if noise is not None and noise.ndim == 3:
-            if regions is None or new_seeds is not None:
-                raise ValueError("noise (images, regions, noise_dim) goes with resample_regions, its map, alone")
-            return noise
-        vectors = torch.cat([self._seed_noise(seed) for seed in seeds]) if noise is None else noise
-        if regions is None:
-            return vectors
-        rows = [vectors[:, None].to(self.generator_model.device)]
-        rngs = [torch.Generator().manual_seed(seed) for seed in new_seeds]
-        # One region at a time: the k-th new noise of a seed does not depend on how many regions there are.
-        for _ in range(int(regions.max())):
-            rows.append(torch.stack([self.generator_model.sample_noise(1, generator=rng) for rng in rngs]))
-        return torch.cat(rows, dim=1)
-
-    def _generate(self, jobs: list[tuple], output_type: str, autocast_dtype: torch.dtype | None) -> Any:
-        """Run every (label map, noise, regions, offsets) and join the 8-bit images."""
+    def _generate(
+        self, label_maps: torch.Tensor, plans: list, offsets: Any, batch_size: int, output_type: str, autocast: Any
+    ) -> Any:
+        """Follow every label map's plan, [(noise of some images, map of its rows or None)], and join the images."""
+        jobs = [
+            (single, part, regions, None if offsets is None else offsets[index])
+            for index, (single, plan) in enumerate(zip(label_maps, plans, strict=True))
+            for noise, regions in plan
+            for part in noise.split(batch_size)
+        ]
         model, device = self.generator_model.eval(), self.generator_model.device
         parts = []
-        for label_map, noise, regions, offsets in jobs if len(jobs) < QUIET_PASSES else self.progress_bar(jobs):
+        for label_map, noise, regions, offset in jobs if len(jobs) < QUIET_PASSES else self.progress_bar(jobs):
             count = len(noise)
             inputs = {"noise": noise.to(device), "label_map": label_map, "noise_regions": regions}
-            inputs["instance_offsets"] = None if offsets is None else torch.as_tensor(offsets)
+            inputs["instance_offsets"] = None if offset is None else torch.as_tensor(offset)
             for name in ("label_map", "noise_regions", "instance_offsets"):
                 if inputs[name] is not None:
                     inputs[name] = inputs[name].to(device).expand(count, *inputs[name].shape)
-            with self._autocast(device, autocast_dtype):
+            with self._autocast(device, autocast):
                 images = model(**inputs).images
             parts.append(self.processor.postprocess(images.float(), output_type))
         if output_type == "pil":

@@ -1,0 +1,108 @@
+"""3D noise (OASIS Sec. 3.3): one noise vector per region, spread over the region's pixels, as input of a convolution.
+
+The (noise_dim, height, width) tensor of the paper is piecewise constant, so it is not built: a convolution over it is
+a small one over the map of regions, with kernels made from the noise vectors.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .layers_label import LabelConv2d
+
+
+class NoiseConv2d(nn.Module):
+    """A convolution, without bias and with zero padding, over 3D noise given as vectors and a map of regions.
+
+    The weight has the shape of the `nn.Conv2d` it equals, (out_channels, noise_dim, kernel, kernel).
+
+    Args:
+        noise_dim: length of a noise vector.
+        out_channels: width of the result.
+        kernel_size: odd.
+    """
+
+    def __init__(self, noise_dim: int, out_channels: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, noise_dim, kernel_size, kernel_size))
+        nn.init.xavier_normal_(self.weight)
+
+    def forward(self, noise: torch.Tensor, noise_regions: torch.Tensor | None, size: tuple[int, int]) -> torch.Tensor:
+        """Convolve.
+
+        Args:
+            noise: (batch, regions, noise_dim).
+            noise_regions: (batch, height, width) int64; None where each image has one region.
+            size: (height, width).
+
+        Returns:
+            (batch, out_channels, height, width).
+        """
+        regions, noise_dim = noise.shape[1:]
+        if noise_regions is not None and regions > noise_dim:
+            return self._dense(noise, noise_regions)
+        kernels = torch.einsum("brd,odij->broij", noise, self.weight)
+        if noise_regions is None or regions == 1:
+            return self._constant(kernels[:, 0], size)
+        return self._by_region(kernels, noise_regions)
+
+    def _constant(self, kernels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        """One vector per image: a pixel gets the sum of those taps that lie inside the image."""
+        rows, columns = (self._taps_inside(side).to(kernels) for side in size)
+        return rows @ kernels @ columns.T
+
+    def _taps_inside(self, side: int) -> torch.Tensor:
+        radius = self.weight.shape[-1] // 2
+        position = torch.arange(side)[:, None] + torch.arange(-radius, radius + 1)
+        return (position >= 0) & (position < side)
+
+    def _by_region(self, kernels: torch.Tensor, noise_regions: torch.Tensor) -> torch.Tensor:
+        """Few vectors per image: a convolution over the regions' one-hot map, each image with its own kernels."""
+        batch, regions, out_channels = kernels.shape[:3]
+        numbers = torch.arange(regions, device=kernels.device)[:, None, None]
+        one_hot = (noise_regions[:, None] == numbers).to(kernels)
+        height, width = noise_regions.shape[-2:]
+        result = F.conv2d(
+            one_hot.reshape(1, batch * regions, height, width),
+            kernels.transpose(1, 2).reshape(batch * out_channels, regions, *kernels.shape[-2:]),
+            padding=self.weight.shape[-1] // 2,
+            groups=batch,
+        )
+        return result.view(batch, out_channels, height, width)
+
+    def _dense(self, noise: torch.Tensor, noise_regions: torch.Tensor) -> torch.Tensor:
+        """More vectors than channels (noise per pixel): build the 3D tensor."""
+        return F.conv2d(noise_map(noise, noise_regions), self.weight, padding=self.weight.shape[-1] // 2)
+
+
+def noise_map(noise: torch.Tensor, noise_regions: torch.Tensor) -> torch.Tensor:
+    """The 3D noise tensor (batch, noise_dim, height, width) of vectors (batch, regions, noise_dim) and their map."""
+    batch = torch.arange(len(noise), device=noise.device)[:, None, None]
+    return noise[batch, noise_regions].permute(0, 3, 1, 2)
+
+
+class LabelNoiseConv2d(nn.Module):
+    """A 3x3 convolution over the concatenation of 3D noise and one-hot label map, from vectors and indices.
+
+    Args:
+        num_labels: classes.
+        noise_dim: channels of the noise; 0 leaves it out.
+        out_channels: width of the result.
+    """
+
+    def __init__(self, num_labels: int, noise_dim: int, out_channels: int) -> None:
+        super().__init__()
+        self.labels = LabelConv2d(num_labels, out_channels)
+        self.noise = NoiseConv2d(noise_dim, out_channels) if noise_dim else None
+
+    def forward(
+        self, label_map: torch.Tensor, noise: torch.Tensor, noise_regions: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Convolve label_map (batch, height, width) and noise (batch, regions, noise_dim) with its map or None."""
+        hidden = self.labels(label_map)
+        if self.noise is None:
+            return hidden
+        return hidden + self.noise(noise, noise_regions, label_map.shape[-2:])
+
+
+__all__ = ["LabelNoiseConv2d", "NoiseConv2d", "noise_map"]
