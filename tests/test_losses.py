@@ -1,12 +1,32 @@
 """Every loss term against a value worked by hand or written independently in NumPy."""
 
+import json
 import math
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from dpsims_hf.training.losses import class_weights, diversity_hinge, diversity_ratio, info_nce, n_plus_one_loss
+from dpsims_hf.training.losses import (
+    class_weights,
+    diversity_hinge,
+    diversity_ratio,
+    feature_matching_loss,
+    info_nce,
+    labelmix,
+    labelmix_loss,
+    labelmix_mask,
+    n_plus_one_loss,
+    patch_generator_loss,
+    patch_hinge_loss,
+    perceptual_loss,
+)
+
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"  # made by the original programs; not in the repository
 
 
 def logits_of(probabilities: list[float]) -> torch.Tensor:
@@ -132,3 +152,167 @@ def test_half_precision_inputs_are_computed_in_float32():
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, n_plus_one_loss(logits.bfloat16().float(), target))
     assert info_nce(torch.randn(1, 4, 4).bfloat16(), torch.randn(1, 4, 4).bfloat16()).dtype == torch.float32
+
+
+# LabelMix
+
+
+def classes(seed: int = 0) -> torch.Tensor:
+    """A batch in which all of 6 classes occur in both label maps."""
+    return torch.randint(0, 6, (2, 16, 16), generator=torch.Generator().manual_seed(seed))
+
+
+def coins(seed: int, **options: bool) -> list[bool]:
+    """What class 0 .. 5 takes; the mask must be constant on each class, over the whole batch."""
+    labels = classes()
+    mask = labelmix_mask(labels, 6, torch.Generator().manual_seed(seed), **options)
+    assert mask.shape == (2, 1, 16, 16) and mask.dtype == torch.bool
+    values = [mask[:, 0][labels == label].unique().tolist() for label in range(6)]
+    assert all(len(found) == 1 for found in values)
+    return [found[0] for found in values]
+
+
+def test_labelmix_tosses_a_fair_coin_per_class():
+    tosses = [coins(seed) for seed in range(400)]
+    shares = torch.tensor(tosses).float().mean(dim=0)
+    assert ((shares > 0.4) & (shares < 0.6)).all()  # 4 standard deviations
+    for first, second in [(0, 1), (1, 2), (4, 5)]:
+        pairs = Counter((toss[first], toss[second]) for toss in tosses)
+        assert len(pairs) == 4 and all(60 < count < 140 for count in pairs.values())
+
+
+def test_labelmix_as_released_ties_the_first_two_classes_alone():
+    tosses = [coins(seed, tie_first_two=True) for seed in range(100)]
+    assert all(toss[0] == toss[1] for toss in tosses)
+    assert len({(toss[0], toss[2]) for toss in tosses}) == len({(toss[2], toss[3]) for toss in tosses}) == 4
+
+
+def test_labelmix_mask_depends_on_the_generator_alone():
+    draws = [labelmix_mask(classes(), 6, torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*draws)
+    rng = torch.Generator().manual_seed(5)
+    one_after_another = [labelmix_mask(classes(), 6, rng) for _ in range(8)]
+    assert torch.equal(one_after_another[0], draws[0])
+    assert not all(torch.equal(one_after_another[0], mask) for mask in one_after_another)
+
+
+def test_labelmix_takes_the_real_image_where_the_mask_says_so():
+    mask = torch.tensor([[[[True, False]]]])
+    real, fake = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]]), torch.zeros(1, 2, 1, 2)
+    assert labelmix(real, fake, mask).tolist() == [[[[1.0, 0.0]], [[3.0, 0.0]]]]
+
+
+def test_labelmix_loss_against_numpy():
+    rng = np.random.default_rng(2)
+    mixed, real, fake = rng.normal(size=(3, 2, 5, 4, 6))
+    mask = rng.integers(0, 2, size=(2, 1, 4, 6))
+    expected = ((mixed - (mask * real + (1 - mask) * fake)) ** 2).mean()
+    value = labelmix_loss(*map(torch.tensor, (mixed, real, fake)), torch.tensor(mask).bool())
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+# Patches, features
+
+
+def heads(*maps: list[float]) -> list[torch.Tensor]:
+    """Scores of patch heads of different sizes."""
+    return [torch.tensor(scores).view(1, 1, 1, -1).requires_grad_() for scores in maps]
+
+
+def test_patch_hinge_by_hand():
+    scores = heads([2.0, 0.5, -1.0, 0.0], [3.0])
+    # real: (0 + 0.5 + 2 + 1) / 4 and 0; fake: (3 + 1.5 + 0 + 1) / 4 and 4. Heads weigh the same, whatever their size.
+    assert patch_hinge_loss(scores, real=True).item() == pytest.approx(0.875 / 2)
+    assert patch_hinge_loss(scores, real=False).item() == pytest.approx((1.375 + 4) / 2)
+
+
+def test_patch_generator_forms_by_hand():
+    scores = heads([2.0, 0.5, -1.0, 0.0], [3.0])
+    assert patch_generator_loss(scores).item() == pytest.approx(0.875 / 2)
+    assert patch_generator_loss(scores, "linear").item() == pytest.approx(-(0.375 + 3) / 2)
+    with pytest.raises(ValueError, match="form='wasserstein'.*hinge or linear"):
+        patch_generator_loss(scores, "wasserstein")
+
+
+def test_a_certain_fake_still_pays_under_the_hinge_until_it_reaches_the_margin():
+    scores = heads([-5.0, 0.0, 1.5])
+    patch_generator_loss(scores).backward()
+    assert scores[0].grad.flatten().tolist() == pytest.approx([-1 / 3, -1 / 3, 0.0])
+
+
+def test_feature_matching_by_hand():
+    fake = [torch.tensor([[1.0, 3.0]], requires_grad=True), torch.tensor([[0.0, 0.0, 1.0]], requires_grad=True)]
+    real = [torch.tensor([[0.0, 1.0]], requires_grad=True), torch.tensor([[3.0, 0.0, 1.0]], requires_grad=True)]
+    # layers: (1 + 4) / 2 = 2.5 and 9 / 3 = 3
+    assert feature_matching_loss(fake, real).item() == pytest.approx(2.75)
+    total = feature_matching_loss(fake, real, "sum")
+    assert total.item() == pytest.approx(5.5)
+    total.backward()
+    assert fake[0].grad.tolist() == [[1.0, 2.0]] and all(level.grad is None for level in real)
+    with pytest.raises(ValueError, match="reduction='median'"):
+        feature_matching_loss(fake, real, "median")
+    with pytest.raises(ValueError):
+        feature_matching_loss(fake, real[:1])
+
+
+def test_perceptual_loss_by_hand():
+    fake = [torch.tensor([[1.0, -3.0]], requires_grad=True), torch.tensor([[2.0]], requires_grad=True)]
+    real = [torch.tensor([[0.0, 1.0]], requires_grad=True), torch.tensor([[-1.0]], requires_grad=True)]
+    # levels: (1 + 4) / 2 = 2.5 and 3
+    value = perceptual_loss(fake, real, (0.5, 10.0))
+    assert value.item() == pytest.approx(0.5 * 2.5 + 10 * 3)
+    value.backward()
+    assert fake[0].grad.tolist() == [[0.25, -0.25]] and all(level.grad is None for level in real)
+    with pytest.raises(ValueError):
+        perceptual_loss(fake, real, (1.0,))
+
+
+def test_all_terms_are_computed_in_float32():
+    first, second = (torch.randn(2, 3, 4, 4).bfloat16() for _ in range(2))
+    mask = torch.ones(2, 1, 4, 4).bool()
+    values = [
+        labelmix_loss(first, second, second, mask),
+        patch_hinge_loss([first], real=True),
+        patch_generator_loss([first], "linear"),
+        feature_matching_loss([first], [second]),
+        perceptual_loss([first], [second], (1.0,)),
+    ]
+    assert all(value.dtype == torch.float32 for value in values)
+    assert values[0].item() == pytest.approx(((first.float() - second.float()) ** 2).mean().item(), rel=1e-5)
+
+
+# Numbers of the original programs
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the originals' tensors are not here")
+@pytest.mark.parametrize("family", ["oasis", "dpgan"])
+def test_losses_are_those_of_the_original_programs(family: str):
+    folder = REFERENCE / f"{family}_square"
+    meta, tensors = json.loads((folder / "meta.json").read_text()), load_file(folder / "tensors.safetensors")
+    labels, count = tensors["label"].long(), meta["semantic_nc"]
+    logits = {name: value.roll(-1, dims=1) for name, value in tensors.items() if name.startswith("logits")}
+    real, fake = logits["logits_real"], logits["logits_fake"]
+    alpha, mask = class_weights(labels, count, meta["void_label"]), tensors["labelmix_mask"].bool()
+    values = {
+        "loss_real": n_plus_one_loss(real, labels, alpha, gamma=0.0),
+        "loss_fake": n_plus_one_loss(fake, torch.full_like(labels, count), gamma=0.0),
+        "loss_gen": n_plus_one_loss(fake, labels, alpha, gamma=0.0),
+        "loss_labelmix_unweighted": labelmix_loss(logits["logits_mixed"], real, fake, mask),
+    }
+    if family == "dpgan":
+        scores = {kind: [tensors[f"patch_score_{kind}_{head}"] for head in range(2)] for kind in ("real", "fake")}
+        values["patch_d_fake"] = patch_hinge_loss(scores["fake"], real=False)
+        values["patch_d_real"] = patch_hinge_loss(scores["real"], real=True)
+        values["patch_g"] = patch_generator_loss(scores["fake"], "linear")
+        values["feature_matching_sum"] = reference_feature_matching(folder, tensors)
+    assert {name: value.item() for name, value in values.items()} == pytest.approx(meta["losses"], rel=1e-4)
+
+
+def reference_feature_matching(folder: Path, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The features are not among the stored tensors: the converted discriminator makes them."""
+    from dpsims_hf.checkpoint_conversion import convert_discriminator, load_original
+
+    discriminator = convert_discriminator("dpgan", load_original(folder / "D.pth"))
+    with torch.no_grad():
+        fake, real = (discriminator(tensors[name], output_features=True).decoder_features for name in ("fake", "real"))
+    return feature_matching_loss(fake, real, "sum")

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,9 @@ import train_accelerate
 
 ROOT = Path(__file__).parents[1]
 TERMS = {"d_real", "d_fake", "g_gan", "g_contrastive", "g_diversity", "diversity_ratio", "image_difference"}
+OASIS_TERMS = {"d_real", "d_fake", "d_labelmix", "g_gan", "image_difference"}
+DPGAN_TERMS = OASIS_TERMS | {"d_patch_real", "d_patch_fake", "g_patch", "g_feature_matching"}
+RECIPE_TERMS = {"tiny": TERMS, "oasis/tiny": OASIS_TERMS, "dpgan/tiny": DPGAN_TERMS}
 
 
 def run(data: Path, output: Path, *arguments: str) -> int:
@@ -46,26 +51,45 @@ def states(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def finished_run(tiny_dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four steps in one go."""
-    output = tmp_path_factory.mktemp("run")
-    assert run(tiny_dataset_dir, output, "--sample_steps", "4") == 0
-    return output
+def run_of(tiny_dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Four steps of a recipe in one go."""
+
+    @cache
+    def finished(recipe: str) -> Path:
+        output = tmp_path_factory.mktemp("run")
+        assert run(tiny_dataset_dir, output, "--recipe", recipe, "--sample_steps", "4") == 0
+        return output
+
+    return finished
 
 
-def test_a_run_leaves_checkpoint_numbers_pictures_and_options(finished_run: Path):
-    lines = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
+@pytest.fixture(scope="module")
+def finished_run(run_of: Callable[[str], Path]) -> Path:
+    return run_of("tiny")
+
+
+def numbers(folder: Path) -> list[dict[str, float]]:
+    """What a run logged, step by step."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("recipe", list(RECIPE_TERMS))
+def test_a_run_leaves_checkpoint_numbers_pictures_and_options(run_of: Callable[[str], Path], recipe: str):
+    finished_run = run_of(recipe)
+    lines = numbers(finished_run)
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
-    assert set(lines[-1]) == {"step", *TERMS}
+    assert set(lines[-1]) == {"step", *RECIPE_TERMS[recipe]}
     grid = Image.open(finished_run / "samples" / "step-000004.png")
     assert grid.size == (4 * (64 + 4) + 4, 2 * (32 + 4) + 4)  # label | real | two fakes, two maps
     assert Image.open(finished_run / "curves.png").width > 500
     options = json.loads((finished_run / "training_options.json").read_text())
-    assert options["training.batch_size"] == {"value": 2, "source": "recipe tiny: tests"}
+    assert options["training.batch_size"] == {"value": 2, "source": f"recipe {recipe}: tests"}
     assert options["training.sample_steps"]["source"] == "--sample_steps"
 
 
-def test_checkpoint_is_a_loadable_model_folder(finished_run: Path):
+@pytest.mark.parametrize("recipe", list(RECIPE_TERMS))
+def test_checkpoint_is_a_loadable_model_folder(run_of: Callable[[str], Path], recipe: str):
+    finished_run = run_of(recipe)
     folder = finished_run / "checkpoint-4"
     model = AutoModel.from_pretrained(folder)
     images = model(torch.zeros(1, 32, 64, dtype=torch.long), noise=torch.zeros(1, 8)).images
@@ -76,10 +100,14 @@ def test_checkpoint_is_a_loadable_model_folder(finished_run: Path):
     assert not list(folder.glob("discriminator/*.py")) and not list(finished_run.glob(".checkpoint*"))
 
 
-def test_resumed_run_equals_uninterrupted_run_bit_for_bit(finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path):
-    assert run(tiny_dataset_dir, tmp_path, "--max_train_steps", "2", "--sample_steps", "0") == 0
+@pytest.mark.parametrize("recipe", list(RECIPE_TERMS))
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(
+    run_of: Callable[[str], Path], tiny_dataset_dir: Path, tmp_path: Path, recipe: str
+):
+    finished_run, choice = run_of(recipe), ["--recipe", recipe]
+    assert run(tiny_dataset_dir, tmp_path, *choice, "--max_train_steps", "2", "--sample_steps", "0") == 0
     torch.manual_seed(12345)  # whatever happened to the global random state in between
-    assert run(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "latest") == 0
+    assert run(tiny_dataset_dir, tmp_path, *choice, "--resume_from_checkpoint", "latest") == 0
     expected, resumed = states(finished_run / "checkpoint-4"), states(tmp_path / "checkpoint-4")
     assert expected.keys() == resumed.keys() and len(expected) > 300
     assert [name for name in expected if not torch.equal(expected[name], resumed[name])] == []
@@ -185,6 +213,32 @@ def test_instance_offsets_train(tiny_dataset_dir: Path, tmp_path: Path):
     assert (tmp_path / "samples" / "step-000001.png").is_file()
 
 
+VGG = '[{"network": "test_resnet", "out_indices": [1, 2], "weights": "random"}]'
+
+
+def test_a_swapped_pair_trains_with_a_perceptual_loss(tiny_dataset_dir: Path, tmp_path: Path):
+    arguments = ["--recipe", "oasis/tiny", "--generator_family", "dpgan", "--discriminator_family", "dpsims"]
+    for change in ("loss.lambda_vgg=10", f"perceptual.networks={VGG}", "perceptual.level_weights=[1, 1]"):
+        arguments += ["--set", change]
+    assert run(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "1") == 0
+    assert set(numbers(tmp_path)[-1]) == {"step", "g_vgg", *OASIS_TERMS}
+    folder = tmp_path / "checkpoint-1"
+    assert type(AutoModel.from_pretrained(folder)).__name__ == "DPGANGenerator"
+    discriminator = AutoModel.from_pretrained(folder, subfolder="discriminator")
+    assert type(discriminator).__name__ == "DPSIMSDiscriminator"
+    assert discriminator(torch.zeros(1, 3, 32, 64)).segmentation_logits.shape == (1, 6, 32, 64)
+
+
+def test_patch_heads_as_released_are_logged_and_learn_nothing(tiny_dataset_dir: Path, tmp_path: Path):
+    arguments = ["--recipe", "dpgan/tiny", "--as_released", "--max_train_steps", "2", "--checkpointing_steps", "1"]
+    assert run(tiny_dataset_dir, tmp_path, *arguments, "--sample_steps", "0") == 0
+    assert set(numbers(tmp_path)[-1]) == {"step", *DPGAN_TERMS}
+    first, second = (load_file(tmp_path / f"checkpoint-{n}/discriminator/model.safetensors") for n in (1, 2))
+    heads = [name for name in first if name.startswith("patch_heads") and name.endswith("weight")]
+    assert heads and all(torch.equal(first[name], second[name]) for name in heads)
+    assert not torch.equal(first["classifier.weight"], second["classifier.weight"])
+
+
 def test_dry_run_prints_every_option_with_its_source(capsys: pytest.CaptureFixture, tmp_path: Path):
     status = train_accelerate.main(
         ["--recipe", "camvid_small", "--dry_run", "--set", "loss.focal_gamma=0", "--output_dir", str(tmp_path / "x")]
@@ -232,6 +286,7 @@ def test_broken_data_is_one_clear_line_before_training(
         (["--report_to", "mlflow"], "--report_to 'mlflow' is unknown"),
         (["--backbone_weights", "absent.safetensors"], "absent.safetensors: no such file"),
         (["--set", "data.image_size=[40,64]"], "multiples of"),
+        (["--recipe", "dpgan/tiny", "--discriminator_family", "oasis"], "oasis-discriminator does not give"),
     ],
 )
 def test_wrong_arguments_are_one_clear_line(
@@ -239,6 +294,7 @@ def test_wrong_arguments_are_one_clear_line(
 ):
     assert run(tiny_dataset_dir, tmp_path / "out", *arguments) == 2
     assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/metrics.jsonl")) and not list(tmp_path.glob("out/checkpoint*"))
 
 
 def subprocess_environment() -> dict[str, str]:
@@ -271,18 +327,12 @@ def test_sigterm_saves_and_the_run_continues(tiny_dataset_dir: Path, tmp_path: P
     assert (tmp_path / f"checkpoint-{step + 1}").is_dir()
 
 
-def test_two_processes_train_one_model(tiny_dataset_dir: Path, tmp_path: Path):
+@pytest.mark.parametrize("recipe", ["tiny", "dpgan/tiny"])
+def test_two_processes_train_one_model(tiny_dataset_dir: Path, tmp_path: Path, recipe: str):
+    """The second step stops if a parameter got no gradient in the first."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += [
-        "train_accelerate.py",
-        "--recipe",
-        "tiny",
-        "--backbone_weights",
-        "random",
-        "--cpu",
-        "--report_to",
-        "jsonl",
-    ]
+    command += ["train_accelerate.py", "--recipe", recipe, "--backbone_weights", "random", "--cpu"]
+    command += ["--report_to", "jsonl"]
     command += ["--train_dir", str(tiny_dataset_dir), "--output_dir", str(tmp_path), "--max_train_steps", "2"]
     command += ["--gradient_accumulation_steps", "2"]
     result = subprocess.run(

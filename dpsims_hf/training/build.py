@@ -82,11 +82,14 @@ def build_networks(args: argparse.Namespace, options: RunOptions, spec: DatasetS
     discriminator_config = _make_config(
         discriminator_row.discriminator.config_class, {**options.discriminator, **classes}
     )
-    _check_crop_size(options.data.image_size, generator_config, discriminator_config)
     networks = {
         "generator": generator_row.generator(generator_config),
         "discriminator": discriminator_row.discriminator(discriminator_config),
     }
+    for network in networks.values():
+        divisor = network.strides[0] if hasattr(network, "strides") else network.config.size_divisor
+        name = f"data.image_size (for the {network.config.model_type})"
+        check_multiples(name, options.data.image_size, divisor)
     if hasattr(networks["discriminator"], "load_backbone_weights") and args.backbone_weights != "random":
         networks["discriminator"].load_backbone_weights(args.backbone_weights)
     return networks
@@ -99,12 +102,6 @@ def _make_config(config_class: type, values: dict[str, Any]) -> Any:
         return config_class(**values)
     # A preset's own class count gives way to the dataset's names.
     return config_class.from_preset(preset, **{"num_labels": None, **values})
-
-
-def _check_crop_size(size: tuple[int, int], *configs: Any) -> None:
-    """Both networks must take the training crops."""
-    for config in configs:
-        check_multiples(f"data.image_size (for the {config.model_type})", size, getattr(config, "size_divisor", 1))
 
 
 def build_objective(

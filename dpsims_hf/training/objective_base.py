@@ -137,15 +137,29 @@ class AdversarialObjective:
         Raises:
             ValueError: naming the term, what it needs and the options that help.
         """
+        if not self._trains_generator():
+            raise ValueError(
+                "no loss term trains the generator; set one of its weights, for instance loss.lambda_gan=1"
+            )
         self._has_patch_heads = len(getattr(discriminator, "patch_heads", ())) > 0
         if self._has_patch_heads and not self._trains_patch_heads():
             discriminator.patch_heads.requires_grad_(False)
 
-    def sample_noise(self, generator: nn.Module, label_map: torch.Tensor, rng: torch.Generator) -> Noise:
-        """Noise for label maps (batch, height, width) by the sampling scheme of training (OASIS App. A.7, Table I)."""
+    def sample_noise(
+        self, generator: nn.Module, label_map: torch.Tensor, rng: torch.Generator, coin: float | None = None
+    ) -> Noise:
+        """Noise for label maps by the sampling scheme of training (OASIS App. A.7, Table I).
+
+        Args:
+            generator: the bare generator.
+            label_map: (batch, height, width).
+            rng: a CPU generator.
+            coin: in [0, 1), decides for "mix"; None draws it. One coin serves a whole step, as in the paper.
+        """
         sampling, count = self.weights.noise_sampling, len(label_map)
         if sampling == "mix":
-            sampling = "region" if torch.rand((), generator=rng) < 0.5 else "image"
+            coin = torch.rand((), generator=rng).item() if coin is None else coin
+            sampling = "region" if coin < 0.5 else "image"
         if sampling == "image":
             return Noise(generator.sample_noise(count, generator=rng).to(label_map.device))
         if sampling == "region":
@@ -256,6 +270,10 @@ class AdversarialObjective:
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Further weighted terms of L_G, and numbers to log."""
         return {}, {}
+
+    def _trains_generator(self) -> bool:
+        """Whether L_G has a term with a gradient."""
+        return bool(self.weights.lambda_gan)
 
     def _needs_features(self) -> bool:
         """Whether the generator's G^f is compared."""

@@ -78,6 +78,9 @@ class DPGANObjective(OASISObjective):
                 f"which this {name} does not give; take 'decoder', or --set loss.lambda_feature_matching=0"
             )
 
+    def _trains_generator(self) -> bool:
+        return super()._trains_generator() or self._trains_patch_heads() or bool(self.weights.lambda_feature_matching)
+
     def _trains_patch_heads(self) -> bool:
         return bool(self.weights.lambda_patch) and not self.weights.patch_loss_as_released
 

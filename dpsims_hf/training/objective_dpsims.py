@@ -63,6 +63,10 @@ class DPSIMSObjective(AdversarialObjective):
         if weights.lambda_contrastive and self.features is None:
             raise ValueError("lambda_contrastive is not 0 but there is no feature network; give one or set it to 0")
 
+    def _trains_generator(self) -> bool:
+        w = self.weights
+        return super()._trains_generator() or bool(w.lambda_contrastive or w.lambda_diversity)
+
     def _generator_extras(
         self,
         output: Any,

@@ -37,6 +37,9 @@ class OASISObjective(AdversarialObjective):
         if weights.lambda_vgg and self.features is None:
             raise ValueError("lambda_vgg is not 0 but there is no feature network; give one or set it to 0")
 
+    def _trains_generator(self) -> bool:
+        return super()._trains_generator() or bool(self.weights.lambda_vgg)
+
     def _generator_extras(
         self, output: Any, judged: Any, discriminator: Any, projection: Any, batch: Any, *_: Any
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

@@ -235,7 +235,9 @@ def resolve_options(
     loss_weights = get_family(chosen.family).loss_weights
     schema = _schema(loss_weights, families)
     values: dict[str, dict[str, Any]] = {section: {} for section in schema}
-    sources: dict[str, str] = {}
+    sources: dict[str, str] = {"loss.family": f"recipe {recipe}"}
+    for network, given in (("generator", generator_family), ("discriminator", discriminator_family)):
+        sources[f"{network}.family"] = f"--{network}_family" if given else f"recipe {recipe}"
     for section, key, value, source in [*_recipe_entries(recipe, families, as_released), *(overrides or [])]:
         if section not in schema:
             raise ValueError(f"unknown section {section!r} in {section}.{key}; known: {', '.join(schema)}")

@@ -10,7 +10,7 @@ RECIPES: dict[str, Recipe] = {**recipes_dpsims.RECIPES, **recipes_oasis.RECIPES,
 def get_recipe(name: str) -> Recipe:
     """The recipe of that name; a ValueError lists the known ones."""
     bare = name.removeprefix("dpsims/")
-    if bare not in RECIPES:
+    if bare not in RECIPES or (bare != name and RECIPES[bare].family != "dpsims"):
         raise ValueError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
     return RECIPES[bare]
 

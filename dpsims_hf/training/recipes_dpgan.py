@@ -26,6 +26,7 @@ _PAPER: dict[str, dict[str, Setting]] = {
     "loss": {
         "class_balancing": Setting(True, "paper Eq. 3 and 4"),
         "lambda_labelmix": Setting(5.0, "paper supplement Sec. 2"),
+        "labelmix_as_released": Setting(False, "paper Eq. 8, after OASIS: a coin per class", released=True),
         "lambda_patch": Setting(1.0, "paper Eq. 7 and 9", released=0.1),
         "patch_generator_form": Setting("hinge", "paper Eq. 7", released="linear"),
         "patch_loss_as_released": Setting(False, "paper Eq. 5 and 7: with gradient", released=True),

@@ -25,6 +25,7 @@ _PAPER: dict[str, dict[str, Setting]] = {
         "class_balancing": Setting(True, "paper Eq. 1 and 2"),
         "noise_sampling": Setting("image", "paper Sec. 3.3, Table I"),
         "lambda_labelmix": Setting(5.0, "paper App. C.3"),
+        "labelmix_as_released": Setting(False, "paper Sec. 3.2: a coin per class", released=True),
         "lambda_vgg": Setting(0.0, "paper App. C.3: 10, for ablations only"),
     },
     "generator": {"noise_dim": Setting(64, "paper Sec. 3.3")},

@@ -70,10 +70,11 @@ class Trainer:
             self.options.training.seed, NOISE_STREAM, step, self.accelerator.process_index, micro, purpose
         )
 
-    def noise(self, batch: dict[str, torch.Tensor], rng: torch.Generator) -> Noise:
-        """z for a batch."""
+    def noise(self, batch: dict[str, torch.Tensor], step: int, micro: int, half: int) -> Noise:
+        """z for a batch in the half-step of D (0) or G (1)."""
         generator = self.accelerator.unwrap_model(self.networks["generator"])
-        return self.objective.sample_noise(generator, batch["label_map"], rng)
+        coin = torch.rand((), generator=self.rng(step, 0, 4)).item()
+        return self.objective.sample_noise(generator, batch["label_map"], self.rng(step, micro, half), coin)
 
     def step(self, step: int, micro_batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """One step of D, one of G, one of the average; returns all terms, averaged over micro-batches."""
@@ -81,7 +82,7 @@ class Trainer:
         draws = []
         discriminator_terms = self.objective.discriminator_terms
         for index, batch in enumerate(micro_batches):
-            noise = self.noise(batch, self.rng(step, index, 0))
+            noise = self.noise(batch, step, index, 0)
             with self._sync(index, micro_batches, "discriminator"):
                 terms, draw = discriminator_terms(
                     self.networks["generator"],
@@ -98,7 +99,7 @@ class Trainer:
         discriminator = self.accelerator.unwrap_model(self.networks["discriminator"])
         with frozen(discriminator, self.options.loss.generator_step_statistics == "running"):
             for index, batch in enumerate(micro_batches):
-                noise = self.noise(batch, self.rng(step, index, 1))
+                noise = self.noise(batch, step, index, 1)
                 with self._sync(index, micro_batches, "generator", "projection"):
                     terms, extra = self.objective.generator_terms(
                         self.networks["generator"],
