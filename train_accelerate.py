@@ -45,6 +45,7 @@ from dpsims_hf.training.publisher import Publisher
 from dpsims_hf.training.recipes import RECIPES
 from dpsims_hf.training.reporting import TRACKERS, make_trackers
 from dpsims_hf.training.step import Trainer
+from dpsims_hf.training.validation import add_validation_arguments, build_validation
 
 
 logger = logging.getLogger("train")
@@ -109,6 +110,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--checkpoints_total_limit", type=int)
     run.add_argument("--sample_steps", type=int)
     run.add_argument("--push_to_hub", metavar="REPO_ID", help="push the last checkpoint when done")
+    add_validation_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -171,7 +173,8 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         include_backbone=args.backbone_weights == "random",
         total_limit=training.checkpoints_total_limit,
     )
-    publisher = Publisher(trainer, store, datasets, Path(args.output_dir), _card(args, options))
+    validation = build_validation(args, datasets, options, accelerator)
+    publisher = Publisher(trainer, store, datasets, Path(args.output_dir), _card(args, options), validation)
     return trainer, publisher, prepared[-1]
 
 
@@ -223,7 +226,7 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
     if step:
         loader = skip_first_batches(loader, step * options.training.gradient_accumulation_steps)
     with stop_signals(accelerator):
-        step = loop(trainer, publisher, iter(loader), step)
+        step = loop(trainer, publisher, iter(loader), step, args.validation_steps)
     if fingerprint is not None:
         if discriminator.backbone.fingerprint() != fingerprint:
             raise RuntimeError("the frozen backbone changed during training: a bug; do not use the checkpoint")
@@ -231,8 +234,14 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
     return step
 
 
-def loop(trainer: Trainer, publisher: Publisher, batches: Iterator[dict[str, torch.Tensor]], step: int) -> int:
-    """Steps until max_train_steps or a stop signal; logs, samples and saves on the way."""
+def loop(
+    trainer: Trainer,
+    publisher: Publisher,
+    batches: Iterator[dict[str, torch.Tensor]],
+    step: int,
+    validation_steps: int = 0,
+) -> int:
+    """Steps until max_train_steps or a stop signal; logs, samples, validates and saves on the way."""
     accelerator, training = trainer.accelerator, trainer.options.training
     last = training.max_train_steps
     with tqdm(total=last, initial=step, unit="step", disable=not accelerator.is_local_main_process) as progress:
@@ -245,6 +254,8 @@ def loop(trainer: Trainer, publisher: Publisher, batches: Iterator[dict[str, tor
                 report(accelerator, progress, log, step)
             if training.sample_steps and (step % training.sample_steps == 0 or step == last):
                 publisher.samples(step)
+            if validation_steps and step % validation_steps == 0:
+                report(accelerator, progress, publisher.validate(step), step)
             if stop or step == last or (training.checkpointing_steps and step % training.checkpointing_steps == 0):
                 logger.info("saved %s", publisher.checkpoint(step))
             if stop:

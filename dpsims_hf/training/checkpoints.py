@@ -200,7 +200,8 @@ def _load_exactly(
     wrong = missing + list(result.unexpected_keys)
     if wrong:
         raise ValueError(
-            f"{file} does not fit this run's networks (first difference: {wrong[0]!r}); resume with the options that "
-            "made it (they stand in training_state/progress.json)"
+            f"{file} does not fit this run's networks (first difference: {wrong[0]!r}); use the options that made it "
+            "(a run's stand in training_state/progress.json; weights with folded spectral norm need "
+            "generator.spectral_norm=false, or discriminator.spectral_norm=false)"
         )
     return list(result.missing_keys)

@@ -58,7 +58,13 @@ class TorchvisionVGG19(nn.Module):
         from torchvision.models import VGG19_Weights, vgg19
         from torchvision.models.feature_extraction import create_feature_extractor
 
-        network = vgg19(weights=VGG19_Weights.IMAGENET1K_V1 if weights is None else None)
+        try:
+            network = vgg19(weights=VGG19_Weights.IMAGENET1K_V1 if weights is None else None)
+        except OSError as error:
+            raise ValueError(
+                f"torchvision could not get VGG19's weights ({error}); give a local safetensors file "
+                "(--contrastive_weights or --perceptual_weights)"
+            ) from error
         if weights not in (None, "random"):
             from safetensors.torch import load_file
 

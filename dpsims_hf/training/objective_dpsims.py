@@ -87,7 +87,12 @@ class DPSIMSObjective(AdversarialObjective):
         if w.lambda_contrastive:
             contrastive = self.contrastive_loss(output.images, batch["pixel_values"], projection, rng)
             terms["g_contrastive"] = w.lambda_contrastive * contrastive
-        if other is not None:
+        if w.lambda_diversity and not noise.vectors.shape[-1]:
+            raise ValueError(
+                "loss.lambda_diversity compares images of two noises, but generator.noise_dim is 0; "
+                "--set loss.lambda_diversity=0"
+            )
+        if other is not None and noise.vectors.shape[-1]:
             first, second = self._compared(output), self._compared(other)
             ratio = diversity_ratio(first, second, noise.vectors, other.noise.vectors)
             if w.lambda_diversity:

@@ -243,6 +243,9 @@ def resolve_options(
             raise ValueError(f"unknown section {section!r} in {section}.{key}; known: {', '.join(schema)}")
         if key not in schema[section]:
             raise ValueError(f"unknown option {section}.{key}; known in {section}: {', '.join(schema[section])}")
+        if section in families:
+            fields = _config_fields(getattr(get_family(families[section]), section).config_class)
+            _check_type(f"{section}.{key}", value, fields.get(key, ""))
         values[section][key] = value
         sources[f"{section}.{key}"] = source
     return RunOptions(
@@ -294,8 +297,10 @@ def _recipe_entries(recipe: str, families: dict[str, str], as_released: bool) ->
     return entries
 
 
-def _config_fields(config_class: type) -> list[str]:
-    return [name for name in inspect.signature(config_class.__init__).parameters if name not in ("self", "kwargs")]
+def _config_fields(config_class: type) -> dict[str, Any]:
+    """Fields of a model config and their defaults."""
+    parameters = inspect.signature(config_class.__init__).parameters
+    return {name: entry.default for name, entry in parameters.items() if name not in ("self", "kwargs")}
 
 
 def _typed(options_class: type, section: str, values: dict[str, Any]) -> Any:
@@ -303,14 +308,19 @@ def _typed(options_class: type, section: str, values: dict[str, Any]) -> Any:
     for entry in dataclasses.fields(options_class):
         if entry.name not in values or entry.default is dataclasses.MISSING:
             continue
-        value, default = values[entry.name], entry.default
-        wanted = (int, float) if isinstance(default, float) else type(default)
-        wanted = (list, tuple) if isinstance(default, tuple) else wanted
-        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
-            raise ValueError(f"{section}.{entry.name}={value!r} must be like its default {default!r}")
-        if isinstance(default, float):
-            values[entry.name] = float(value)
+        _check_type(f"{section}.{entry.name}", values[entry.name], entry.default)
+        if isinstance(entry.default, float):
+            values[entry.name] = float(values[entry.name])
     return options_class(**values)
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    if default is None:
+        return
+    wanted = (int, float) if isinstance(default, float) else type(default)
+    wanted = (list, tuple) if isinstance(default, tuple) else wanted
+    if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise ValueError(f"{name}={value!r} must be like its default {json.dumps(default)}")
 
 
 __all__ = [

@@ -3,8 +3,10 @@
 import copy
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from ..data import collate
@@ -25,9 +27,11 @@ class Publisher:
         datasets: Datasets,
         output_dir: Path,
         card: str,
+        validation: Any | None = None,
     ) -> None:
         self.trainer, self.store, self.datasets = trainer, store, datasets
         self.output_dir, self.card = output_dir, card
+        self.validation = validation
         self.accelerator, self.options = trainer.accelerator, trainer.options
         config = trainer.ema.model.config
         self.processor = datasets.spec.image_processor(tuple(config.image_size), size_divisor=config.size_divisor)
@@ -70,6 +74,13 @@ class Publisher:
         folder.mkdir(parents=True, exist_ok=True)
         grid.save(folder / f"step-{step:06d}.png")
         log_image(self.accelerator, "samples", grid, step)
+
+    def validate(self, step: int) -> dict[str, torch.Tensor]:
+        """Values of the averaged generator by "PROTOCOL/VALUE", the same on all processes."""
+        from ..evaluation.validation import validate
+
+        values = broadcast_object_list([validate(self.validation, self.published(step))])[0]
+        return {name: torch.tensor(value) for name, value in values.items()}
 
     def checkpoint(self, step: int) -> Path:
         """Write checkpoint-STEP and the curves."""

@@ -30,6 +30,12 @@ _PAPER: dict[str, dict[str, Setting]] = {
         "lambda_patch": Setting(1.0, "paper Eq. 7 and 9", released=0.1),
         "patch_generator_form": Setting("hinge", "paper Eq. 7", released="linear"),
         "patch_loss_as_released": Setting(False, "paper Eq. 5 and 7: with gradient", released=True),
+        "joint_batch_norm": Setting(
+            True, "ours: real and fake share the patch heads' statistics; the paper does not say", released=False
+        ),
+        "generator_step_statistics": Setting(
+            "running", "ours: the fakes' own would hide a common tint; the paper does not say", released="batch"
+        ),
         "lambda_feature_matching": Setting(1.0, "paper Eq. 7"),
         "feature_matching_levels": Setting("decoder", "paper Table 4(c)"),
         "feature_matching_reduction": Setting("mean", "paper Sec. 3.2", released="sum"),

@@ -73,7 +73,9 @@ class Trainer:
     def noise(self, batch: dict[str, torch.Tensor], step: int, micro: int, half: int) -> Noise:
         """z for a batch in the half-step of D (0) or G (1)."""
         generator = self.accelerator.unwrap_model(self.networks["generator"])
-        coin = torch.rand((), generator=self.rng(step, 0, 4)).item()
+        # Of the step alone: all processes and both half-steps toss the same coin.
+        rng = stateless_generator(self.options.training.seed, NOISE_STREAM, step, 0, 0, 4)
+        coin = torch.rand((), generator=rng).item()
         return self.objective.sample_noise(generator, batch["label_map"], self.rng(step, micro, half), coin)
 
     def step(self, step: int, micro_batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,270 @@
+"""Protocols made ready: what each records about a set of images, and what it computes from two sets.
+
+An observer turns images into vectors or counts; protocols with the same network share one. A measure computes values
+from the records of the real and of the generated images.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from .color_texture import ColorTextureHistograms, color_texture_distance
+from .confusion import ConfusionMatrix
+from .feature_set import FeatureSet
+from .features import FeatureExtractor
+from .frechet import fid, kid
+from .precision_recall import improved_precision_recall
+from .protocols import Protocol
+from .segmenters import LabelMapping, Segmenter
+
+
+# Metric of the command -> metric of the protocols.
+METRICS = {
+    "fid": "fid",
+    "kid": "kid",
+    "precision_recall": "precision_recall",
+    "mean_iou": "semantic_consistency",
+    "lpips": "lpips",
+    "ms_ssim": "ms_ssim",
+    "color_texture": "color_texture",
+}
+
+
+@dataclass
+class Outcome:
+    """What one source got from one protocol with one seed.
+
+    Args:
+        values: Name -> number, None where it is not defined.
+        per_class: Column -> one number or None per label of the data set.
+        warnings: Lines for the log.
+    """
+
+    values: dict[str, float | None]
+    per_class: dict[str, list[float | None]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+# -- observers --------------------------------------------------------------------------------------------------------
+
+
+class FeatureObserver:
+    """One vector per image."""
+
+    share = "features"
+
+    def __init__(self, extractor: FeatureExtractor) -> None:
+        self.extractor, self.key = extractor, f"features {extractor.name}"
+
+    def record(self) -> FeatureSet:
+        """An empty record."""
+        return FeatureSet()
+
+    @torch.no_grad()
+    def observe(self, record: FeatureSet, images: torch.Tensor, batch: dict[str, torch.Tensor]) -> None:
+        """Record a batch, (batch, 3, height, width) uint8."""
+        record.add(batch["index"].tolist(), self.extractor(images))
+
+
+class SegmentationRecord:
+    """Pixel counts of a set, and each image's own scores."""
+
+    def __init__(self, matrix: ConfusionMatrix) -> None:
+        self.matrix = matrix
+        self.scores: dict[int, dict[str, Any]] = {}  # row -> scores; images that are all void have none
+
+    def add(self, index: int, prediction: np.ndarray, reference: np.ndarray) -> None:
+        """Count one image."""
+        single = ConfusionMatrix(self.matrix.num_labels, self.matrix.ignore_index, self.matrix.object_labels)
+        single.update(prediction, reference)
+        self.matrix.merge(single)
+        if single.matrix.any():
+            scores = single.compute()
+            self.scores[index] = {name: scores[name] for name in ("mean_iou", "pixel_accuracy")}
+
+    def merge(self, other: "SegmentationRecord") -> None:
+        """Take over what another process counted."""
+        self.matrix.merge(other.matrix)
+        self.scores |= other.scores
+
+
+class SegmentationObserver:
+    """What a segmenter sees, against the labels asked for, in the segmenter's label space."""
+
+    share = "segmenter"
+
+    def __init__(self, name: str, segmenter: Segmenter, mapping: LabelMapping, objects: list[int] | None) -> None:
+        self.segmenter, self.mapping, self.objects = segmenter, mapping, objects
+        self.key = f"segmenter of {name}"
+
+    def record(self) -> SegmentationRecord:
+        """An empty record."""
+        return SegmentationRecord(ConfusionMatrix(self.mapping.num_labels, self.mapping.ignore_index, self.objects))
+
+    @torch.no_grad()
+    def observe(self, record: SegmentationRecord, images: torch.Tensor, batch: dict[str, torch.Tensor]) -> None:
+        """Segment and count a batch."""
+        predictions = self.mapping.restrict(self.segmenter(images)).cpu().numpy()
+        references = self.mapping(batch["label_map"]).cpu().numpy()
+        for index, prediction, reference in zip(batch["index"].tolist(), predictions, references, strict=True):
+            record.add(index, prediction, reference)
+
+
+class ColorTextureObserver:
+    """Histograms per label."""
+
+    share = key = "colour and texture"
+
+    def record(self) -> ColorTextureHistograms:
+        """An empty record."""
+        return ColorTextureHistograms()
+
+    def observe(self, record: ColorTextureHistograms, images: torch.Tensor, batch: dict[str, torch.Tensor]) -> None:
+        """Count a batch."""
+        record.update(list(images.permute(0, 2, 3, 1).cpu().numpy()), list(batch["label_map"].cpu().numpy()))
+
+
+# -- measures ---------------------------------------------------------------------------------------------------------
+
+
+class Measure:
+    """One protocol, ready to compute.
+
+    Args:
+        protocol: Its record.
+        observer: What it needs to know of a set of images.
+    """
+
+    needs_real = True
+
+    def __init__(self, protocol: Protocol, observer: Any = None) -> None:
+        self.protocol, self.observer = protocol, observer
+
+    def facts(self) -> dict[str, Any]:
+        """The protocol, and the hashes and rules of the network in use."""
+        return self.protocol.facts()
+
+    def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
+        """Values from the records of both sets, by observer."""
+        raise NotImplementedError
+
+
+class FeatureMeasure(Measure):
+    """Fréchet distance, kernel distance, or precision and recall."""
+
+    observer: FeatureObserver
+
+    def facts(self) -> dict[str, Any]:
+        """See `Measure`."""
+        return self.protocol.facts() | self.observer.extractor.facts()
+
+    def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
+        """`fid`; `kid`, `kid_subset_std`; `precision`, `recall`."""
+        sets = real[self.observer.key].ordered(), generated[self.observer.key].ordered()
+        options = self.protocol.metric_kwargs()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if self.protocol.metric == "fid":
+                values = {"fid": fid(*sets)}
+            elif self.protocol.metric == "kid":
+                values = self._kid(sets, options)
+            else:
+                values = dict(zip(("precision", "recall"), improved_precision_recall(*sets, **options), strict=True))
+        return Outcome(values, warnings=[f"{self.protocol.name}: {warning.message}" for warning in caught])
+
+    @staticmethod
+    def _kid(sets: tuple[np.ndarray, np.ndarray], options: dict[str, Any]) -> dict[str, float | None]:
+        available = min(map(len, sets))
+        if options["subset_size"] > available:
+            warnings.warn(
+                f"subsets of {available} images, not {options['subset_size']}: the set has no more", stacklevel=2
+            )
+        if options["subset_size"] >= max(map(len, sets)):  # every subset is the whole set
+            options |= {"subset_size": available, "subsets": 1}
+        mean, std = kid(*sets, **options | {"subset_size": min(available, options["subset_size"])})
+        return {"kid": mean, "kid_subset_std": std if options["subsets"] > 1 else None}
+
+
+class SegmentationMeasure(Measure):
+    """mIoU and pixel accuracy. The real photos give its ceiling."""
+
+    observer: SegmentationObserver
+
+    def facts(self) -> dict[str, Any]:
+        """See `Measure`."""
+        return self.protocol.facts() | self.observer.segmenter.facts() | self.observer.mapping.facts()
+
+    def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
+        """The scores of `ConfusionMatrix.compute`; per class `iou` by the data set's labels."""
+        scores = generated[self.observer.key].matrix.compute()
+        seen = scores.pop("per_class_iou")
+        per_class = [None if label is None else seen[label] for label in self.observer.mapping.table]
+        return Outcome(scores, {"iou": per_class})
+
+
+class ColorTextureMeasure(Measure):
+    """Colour and texture distance per class.
+
+    Args:
+        protocol, observer: See `Measure`.
+        num_labels: Labels of the data set.
+        void_label_id: The one that is left out.
+    """
+
+    def __init__(
+        self, protocol: Protocol, observer: ColorTextureObserver, num_labels: int, void_label_id: int | None
+    ) -> None:
+        super().__init__(protocol, observer)
+        self.num_labels, self.void_label_id = num_labels, void_label_id
+
+    def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
+        """`color_distance`, `texture_distance`, and both per class."""
+        key = self.observer.key
+        scores = color_texture_distance(real[key], generated[key], self.num_labels, self.void_label_id)
+        columns = {name: scores.pop(f"per_class_{name}") for name in ("color_distance", "texture_distance")}
+        return Outcome(scores, columns)
+
+
+class DiversityMeasure(Measure):
+    """How different the images of one label map are.
+
+    Args:
+        protocol: Its record, with the images per label map.
+        distances: (images, 3, height, width) in [-1, 1] -> one value per pair.
+        details: Further facts.
+    """
+
+    needs_real = False
+
+    def __init__(
+        self, protocol: Protocol, distances: Callable[[torch.Tensor], torch.Tensor], details: dict[str, Any]
+    ) -> None:
+        super().__init__(protocol)
+        self.distances, self.details = distances, details
+        self.copies = protocol.images_per_label_map
+
+    def facts(self) -> dict[str, Any]:
+        """See `Measure`."""
+        return self.protocol.facts() | self.details
+
+    def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
+        """One value under the name of the metric: mean over pairs, then over label maps."""
+        return Outcome({self.protocol.metric: generated[self.protocol.name].compute()["mean"]})
+
+
+__all__ = [
+    "METRICS",
+    "ColorTextureMeasure",
+    "ColorTextureObserver",
+    "DiversityMeasure",
+    "FeatureMeasure",
+    "FeatureObserver",
+    "Measure",
+    "Outcome",
+    "SegmentationMeasure",
+    "SegmentationObserver",
+]

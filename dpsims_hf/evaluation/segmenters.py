@@ -1,0 +1,341 @@
+"""Networks that say which class each pixel of an 8-bit image shows, and the way from a data set's labels to theirs.
+
+From transformers any semantic segmentation model, Mask2Former and MaskFormer; else the folder that `train_segmenter`
+writes. The processors of such models bring everything to 384x384 by default: only their mean and deviation are used.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional as F
+
+from ..image_processing_files import listing
+from .features import check_8bit, file_sha256, full_precision, tensors_sha256
+from .segmenter_network import SegmentationNetwork
+
+
+SIZE_DIVISOR = 32  # sides of what a network sees: every stage halves exactly
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+OWN_FORMAT = "dpsims_hf segmenter"
+KINDS = ("transformers", "own")
+MASK_MODELS = ("mask2former", "maskformer")
+MASK_RULE = "sum over queries of class probability (null class left out) x mask probability, at the input's size"
+LOGIT_RULE = "the model's logits"
+
+
+class Segmenter(nn.Module):
+    """A frozen segmenter. Always in eval mode.
+
+    Images are resized to a stated short side, scores back to the images' size, and the best class taken there.
+
+    Args:
+        name: Part of every result.
+        label_names: Of its classes, in the order of its ids.
+        short_side: Short side of what the network sees, in pixels; None keeps the images' size. Both sides are then
+            rounded to multiples of 32.
+        facts: What else a score depends on.
+    """
+
+    def __init__(self, name: str, label_names: Sequence[str], short_side: int | None, facts: dict[str, Any]) -> None:
+        super().__init__()
+        if short_side is not None and short_side < SIZE_DIVISOR:
+            raise ValueError(f"short_side={short_side}: segmenters need at least {SIZE_DIVISOR} pixels")
+        self.name, self.label_names, self.short_side = name, list(label_names), short_side
+        self._facts = facts
+
+    def facts(self) -> dict[str, Any]:
+        """segmenter, num_classes, short_side, resize, scores (how they are made), weights, weights_sha256 and more."""
+        target = "the images' own size" if self.short_side is None else f"short side {self.short_side}"
+        return {
+            "segmenter": self.name,
+            "num_classes": len(self.label_names),
+            "short_side": self.short_side,
+            "resize": f"{target}, sides rounded to multiples of {SIZE_DIVISOR}, bilinear, antialiased; scores back to "
+            "the images' size, bilinear",
+        } | self._facts
+
+    def train(self, mode: bool = True) -> "Segmenter":
+        """Stay in eval mode whatever is asked."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 (batch, 3, height, width) -> class ids of `label_names`, int64 (batch, height, width)."""
+        check_8bit(images)
+        size = images.shape[-2:]
+        seen = network_size(*size, self.short_side)
+        with full_precision(images.device.type):
+            values = F.interpolate(images.float() / 255, seen, mode="bilinear", align_corners=False, antialias=True)
+            # One image at a time: the scores of 150 classes at full size are large.
+            full = (F.interpolate(s[None], size, mode="bilinear", align_corners=False) for s in self.scores(values))
+            return torch.cat([scores.argmax(dim=1) for scores in full])
+
+    def scores(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
+        """For each of the images (batch, 3, height, width) in [0, 1], scores (classes, any height, any width)."""
+        raise NotImplementedError
+
+
+def network_size(height: int, width: int, short_side: int | None) -> tuple[int, int]:
+    """(height, width) that the network sees: aspect kept as far as multiples of 32 allow."""
+    scale = 1.0 if short_side is None else short_side / min(height, width)
+    return tuple(max(1, round(side * scale / SIZE_DIVISOR)) * SIZE_DIVISOR for side in (height, width))
+
+
+# -- transformers -----------------------------------------------------------------------------------------------------
+
+
+class TransformersSegmenter(Segmenter):
+    """A semantic segmentation model (SegFormer, UperNet, BEiT, ...) or one of masks with classes (Mask2Former,
+    MaskFormer).
+
+    Args:
+        source: Hub id or local folder.
+        short_side: See `Segmenter`.
+    """
+
+    def __init__(self, source: str, short_side: int | None = None) -> None:
+        from transformers import AutoImageProcessor
+
+        try:
+            model, loaded = _segmentation_class(source).from_pretrained(
+                source, dtype=torch.float32, output_loading_info=True
+            )
+            processor = AutoImageProcessor.from_pretrained(source)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{source}: no segmentation model of transformers here or on the Hub ({reason}); download it, and "
+                "give its folder"
+            ) from error
+        lost = sorted(loaded["missing_keys"] & dict(model.named_parameters()).keys())
+        if lost:
+            raise ValueError(
+                f"{source} has no weight {lost[0]!r} ({len(lost)} are missing): it is not trained to segment"
+            )
+        names = [model.config.id2label[index] for index in range(len(model.config.id2label))]
+        masks = model.config.model_type in MASK_MODELS
+        facts = {
+            "scores": MASK_RULE if masks else LOGIT_RULE,
+            "architecture": type(model).__name__,
+            "weights": Path(source).absolute().name if Path(source).is_dir() else source,
+            "weights_sha256": tensors_sha256(model),
+        }
+        super().__init__(facts["weights"], names, short_side, facts)
+        self.model = model.requires_grad_(False)
+        normalise = getattr(processor, "do_normalize", True)
+        self.mean = [float(value) for value in (processor.image_mean if normalise else (0.0, 0.0, 0.0))]
+        self.std = [float(value) for value in (processor.image_std if normalise else (1.0, 1.0, 1.0))]
+        self.train(False)
+
+    def scores(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Scores per image, see `Segmenter.scores`."""
+        mean, std = (values.new_tensor(numbers).view(1, 3, 1, 1) for numbers in (self.mean, self.std))
+        outputs = self.model(pixel_values=(values - mean) / std)
+        if "masks_queries_logits" not in outputs:
+            yield from outputs.logits
+            return
+        for classes, masks in zip(outputs.class_queries_logits, outputs.masks_queries_logits, strict=True):
+            # As `post_process_semantic_segmentation`, but for its fixed 384x384, which would distort other aspects.
+            masks = F.interpolate(masks[None], values.shape[-2:], mode="bilinear", align_corners=False)[0].sigmoid()
+            yield torch.einsum("qc,qhw->chw", classes.softmax(dim=-1)[:, :-1], masks)
+
+
+def _segmentation_class(source: str) -> Any:
+    """The Auto class that the model type of a Hub id or folder belongs to."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(source)
+    if config.model_type in MASK_MODELS:
+        return transformers.AutoModelForUniversalSegmentation
+    if type(config) not in transformers.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
+        raise ValueError(f"{config.model_type} is no semantic segmentation, and none of {', '.join(MASK_MODELS)}")
+    return transformers.AutoModelForSemanticSegmentation
+
+
+# -- own segmenter ----------------------------------------------------------------------------------------------------
+
+
+class OwnSegmenter(Segmenter):
+    """What `python -m dpsims_hf.evaluation.train_segmenter` saved; it needs no download.
+
+    Args:
+        folder: With config.json and model.safetensors.
+        short_side: See `Segmenter`; None takes that of the training.
+    """
+
+    def __init__(self, folder: str | Path, short_side: int | None = None) -> None:
+        folder = Path(folder)
+        try:
+            config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+            if config["format"] != OWN_FORMAT:
+                raise ValueError(f"format {config['format']!r}")
+            names, size = config["label_names"], config["size"]
+            network = SegmentationNetwork(num_labels=len(names), **config["network"])
+            network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{folder}: not a folder of train_segmenter ({str(error).splitlines()[0]})") from error
+        facts = {
+            "scores": LOGIT_RULE,
+            "architecture": f"timm {config['network']['backbone']} with a light head, trained by this project",
+            "weights": folder.absolute().name,
+            "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
+            "training": config["training"],
+            "val": config["val"],
+        }
+        super().__init__(f"own:{facts['weights']}", names, short_side or min(size), facts)
+        self.network = network.requires_grad_(False)
+        self.train(False)
+
+    def scores(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Scores per image, see `Segmenter.scores`."""
+        yield from self.network(2 * values - 1)
+
+
+def load_segmenter(
+    source: str | Path,
+    kind: str | None = None,
+    short_side: int | None = None,
+    device: str | torch.device = "cpu",
+) -> Segmenter:
+    """A segmenter from the Hub or a local folder.
+
+    Args:
+        source: Hub id or folder.
+        kind: "transformers" or "own"; None looks into the folder's config.json.
+        short_side: Short side of what the network sees; None: the images' own size, for "own" that of its training.
+        device: Where it runs.
+
+    Raises:
+        ValueError: nothing to load there, or a model that is no segmenter.
+    """
+    source = str(source)
+    if kind is None:
+        kind = "own" if _is_own(Path(source)) else "transformers"
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r}: choose one of {', '.join(KINDS)}")
+    segmenter = OwnSegmenter if kind == "own" else TransformersSegmenter
+    return segmenter(source, short_side).to(device)
+
+
+def _is_own(folder: Path) -> bool:
+    try:
+        return json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("format") == OWN_FORMAT
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+# -- label spaces -----------------------------------------------------------------------------------------------------
+
+
+class LabelMapping:
+    """From the labels of a data set to the classes of a segmenter; what has no class is ignored.
+
+    Args:
+        table: Segmenter id for each data set id; None for void and other ignored labels.
+        num_labels: Classes of the segmenter.
+        rule: How the table was made, in words.
+    """
+
+    ignore_index = -1
+
+    def __init__(self, table: Sequence[int | None], num_labels: int, rule: str = "table") -> None:
+        wrong = [value for value in table if value is not None and not 0 <= value < num_labels]
+        if wrong:
+            raise ValueError(f"the label table holds {wrong[0]}, but the segmenter has classes 0 .. {num_labels - 1}")
+        if all(value is None for value in table):
+            raise ValueError(f"none of the {len(table)} labels has a class among the segmenter's {num_labels}")
+        self.table, self.num_labels, self.rule = list(table), num_labels, rule
+
+    @classmethod
+    def by_names(
+        cls,
+        labels: Sequence[str],
+        segmenter_labels: Sequence[str],
+        void_label_id: int | None = None,
+        names: Mapping[str, str | None] | None = None,
+    ) -> "LabelMapping":
+        """Match by equal names (case, "-" and "_" do not count).
+
+        Args:
+            labels: Of the data set, by id.
+            segmenter_labels: Of the segmenter, by id.
+            void_label_id: Ignored.
+            names: Data set name -> segmenter name for those that differ; None ignores the label. Names that the data
+                set does not have are passed over.
+
+        Raises:
+            ValueError: labels without a class, with both class counts.
+        """
+        known = {_plain(name): index for index, name in enumerate(segmenter_labels)}
+        renamed = {_plain(name): target for name, target in (names or {}).items()}
+        table, missing = [], []
+        for index, label in enumerate(labels):
+            target = None if index == void_label_id else renamed.get(_plain(label), label)
+            table.append(None if target is None else known.get(_plain(target)))
+            if target is not None and table[-1] is None:
+                missing.append(label)
+        if missing:
+            own = len(labels) - (void_label_id is not None)
+            raise ValueError(
+                f"the data set has {own} classes, the segmenter {len(segmenter_labels)}, and none of the same name "
+                f"for: {listing(missing)}; give a table of names"
+            )
+        return cls(table, len(segmenter_labels), "equal names" if not names else "equal names, and a table")
+
+    @classmethod
+    def by_order(
+        cls, labels: Sequence[str], segmenter_labels: Sequence[str], void_label_id: int | None = None
+    ) -> "LabelMapping":
+        """The segmenter has the data set's classes in the same order, void left out (ADE20K: id - 1)."""
+        own = [index for index in range(len(labels)) if index != void_label_id]
+        if len(own) != len(segmenter_labels):
+            raise ValueError(
+                f"the data set has {len(own)} classes, the segmenter {len(segmenter_labels)}: their order "
+                "does not match"
+            )
+        places = {index: place for place, index in enumerate(own)}
+        return cls([places.get(index) for index in range(len(labels))], len(own), "same order, void left out")
+
+    def __call__(self, label_map: torch.Tensor) -> torch.Tensor:
+        """Data set ids (..., height, width) -> segmenter ids, int64; `ignore_index` where there is no class."""
+        lowest, highest = (int(value) for value in label_map.aminmax())
+        if lowest < 0 or highest >= len(self.table):
+            illegal = lowest if lowest < 0 else highest
+            raise ValueError(f"the label map holds {illegal}, but the data set has labels 0 .. {len(self.table) - 1}")
+        ids = [self.ignore_index if value is None else value for value in self.table]
+        return torch.tensor(ids, device=label_map.device)[label_map.long()]
+
+    def restrict(self, predictions: torch.Tensor) -> torch.Tensor:
+        """Set classes that the data set has no label for to `num_labels`: wrong, but no class of their own."""
+        legal = torch.zeros(self.num_labels, dtype=torch.bool, device=predictions.device)
+        legal[[value for value in self.table if value is not None]] = True
+        return torch.where(legal[predictions], predictions, self.num_labels)
+
+    def facts(self) -> dict[str, Any]:
+        """How labels were matched, for the results."""
+        return {
+            "label_mapping": self.rule,
+            "dataset_labels": len(self.table),
+            "ignored_labels": [index for index, value in enumerate(self.table) if value is None],
+            "segmenter_classes": self.num_labels,
+            "segmenter_classes_used": len({value for value in self.table if value is not None}),
+        }
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("-", " ").replace("_", " ").split())
+
+
+__all__ = [
+    "LabelMapping",
+    "OwnSegmenter",
+    "SegmentationNetwork",
+    "Segmenter",
+    "TransformersSegmenter",
+    "load_segmenter",
+]

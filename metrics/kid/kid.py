@@ -1,0 +1,100 @@
+"""Kernel distance between real and generated images, from running feature vectors, as an `evaluate` module."""
+
+from typing import Any
+
+import datasets
+import evaluate
+
+from dpsims_hf.evaluation.feature_set import RealFakeFeatures
+from dpsims_hf.evaluation.frechet import kid
+
+
+_DESCRIPTION = """
+Kernel distance (KID): unbiased squared maximum mean discrepancy between the features of real and of generated images
+with the kernel (x.y / dimensions + 1)^3, mean over random subsets, in float64. Lower is better. Unlike FID its
+expectation does not depend on the number of images. Name the extractor with the number.
+"""
+_CITATION = """
+@inproceedings{binkowski2018demystifying,
+  title={Demystifying {MMD} {GANs}},
+  author={Bi{\\'n}kowski, Miko{\\l}aj and Sutherland, Danica J. and Arbel, Michael and Gretton, Arthur},
+  booktitle={ICLR}, year={2018}
+}
+"""
+_INPUTS = """
+Args:
+    predictions: Generated images: feature vectors of floats, or with `extractor` PIL images or uint8 (h, w, 3) arrays.
+    references: Real images, in the same form. The numbers of images may differ.
+    indices: Numbers of the images, unique over all processes; only needed with several processes.
+    extractor: Callable, (n, 3, h, w) uint8 tensor -> (n, dimensions) float tensor.
+    subsets: Pairs of random subsets (compute only).
+    subset_size: Images per subset, at most the smaller set (compute only).
+    seed: Of the subsets (compute only).
+Returns:
+    kid, kid_std (over the subsets), subsets, subset_size, seed, num_predictions, num_references, feature_dimensions.
+"""
+
+
+class KID(evaluate.Metric):
+    """Keeps one vector per image in `state`. In several processes: gather `state`, call `state.merge(other)`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.num_process > 1:
+            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge `state`")
+        self.state = RealFakeFeatures()
+
+    def _info(self) -> evaluate.MetricInfo:
+        vector = datasets.Sequence(datasets.Value("float32"))
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features({"predictions": vector, "references": vector}),
+        )
+
+    def add(
+        self, *, prediction: Any = None, reference: Any = None, index: int | None = None, extractor: Any = None
+    ) -> None:
+        """Add one generated and/or one real image."""
+        self.add_batch(
+            predictions=None if prediction is None else [prediction],
+            references=None if reference is None else [reference],
+            indices=None if index is None else [index],
+            extractor=extractor,
+        )
+
+    def add_batch(
+        self, *, predictions: Any = None, references: Any = None, indices: Any = None, extractor: Any = None
+    ) -> None:
+        """Add some generated and/or real images; their numbers may differ."""
+        self.state.add(predictions, references, indices, extractor)
+
+    def compute(
+        self,
+        *,
+        predictions: Any = None,
+        references: Any = None,
+        indices: Any = None,
+        extractor: Any = None,
+        subsets: int = 100,
+        subset_size: int = 1000,
+        seed: int = 0,
+    ) -> dict[str, float | int]:
+        """Compute from all that was added, these included, and start anew. After an error the added images stay."""
+        state = RealFakeFeatures()
+        state.merge(self.state)
+        state.add(predictions, references, indices, extractor)
+        real, fake = state.ordered()
+        mean, std = kid(real, fake, subsets, subset_size, seed)
+        self.state = RealFakeFeatures()
+        return {
+            "kid": mean,
+            "kid_std": std,
+            "subsets": subsets,
+            "subset_size": subset_size,
+            "seed": seed,
+            "num_predictions": len(fake),
+            "num_references": len(real),
+            "feature_dimensions": real.shape[1],
+        }
