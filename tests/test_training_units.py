@@ -90,6 +90,7 @@ def test_overrides_win_and_are_named():
         ("tiny", "loss.gamma=1", "unknown option loss.gamma; known in loss: lambda_gan"),
         ("tiny", "losses.focal_gamma=1", "unknown section 'losses'"),
         ("tiny", "generator.use_self_atention=false", "unknown option generator.use_self_atention"),
+        ("tiny", "generator.use_self_attention=False", "use_self_attention='False' must be like its default true"),
         ("tiny", "loss.focal_gamma=two", "loss.focal_gamma='two' must be like its default 2.0"),
         ("tiny", "loss.diversity_target=pixels", "choose one of features, images"),
         ("tiny", "training.mixed_precision=fp8", "choose one of no, bf16, fp16"),
@@ -107,7 +108,7 @@ def test_overrides_win_and_are_named():
         ("dpgan/tiny", "loss.patch_generator_form=wgan", "loss.patch_generator_form='wgan'.*hinge, linear"),
         ("dpgan/tiny", "loss.feature_matching_levels=all", "choose one of decoder, encoder, both"),
         ("dpgan/tiny", "loss.feature_matching_reduction=median", "choose one of mean, sum"),
-        ("dpgan/tiny", "loss.patch_loss_as_released=1", "patch_loss_as_released=1 must be like its default False"),
+        ("dpgan/tiny", "loss.patch_loss_as_released=1", "patch_loss_as_released=1 must be like its default false"),
     ],
 )
 def test_wrong_overrides_are_named(recipe: str, text: str, message: str):

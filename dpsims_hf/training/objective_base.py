@@ -146,7 +146,7 @@ class AdversarialObjective:
             discriminator.patch_heads.requires_grad_(False)
 
     def sample_noise(
-        self, generator: nn.Module, label_map: torch.Tensor, rng: torch.Generator, coin: float | None = None
+        self, generator: nn.Module, label_map: torch.Tensor, rng: torch.Generator, coin: torch.Tensor | None = None
     ) -> Noise:
         """Noise for label maps by the sampling scheme of training (OASIS App. A.7, Table I).
 
@@ -154,11 +154,12 @@ class AdversarialObjective:
             generator: the bare generator.
             label_map: (batch, height, width).
             rng: a CPU generator.
-            coin: in [0, 1), decides for "mix"; None draws it. One coin serves a whole step, as in the paper.
+            coin: scalar in [0, 1) on the CPU, decides for "mix"; None draws it. One coin serves a whole step, as in
+                the paper.
         """
         sampling, count = self.weights.noise_sampling, len(label_map)
         if sampling == "mix":
-            coin = torch.rand((), generator=rng).item() if coin is None else coin
+            coin = torch.rand((), generator=rng) if coin is None else coin
             sampling = "region" if coin < 0.5 else "image"
         if sampling == "image":
             return Noise(generator.sample_noise(count, generator=rng).to(label_map.device))

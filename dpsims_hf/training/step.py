@@ -75,7 +75,7 @@ class Trainer:
         generator = self.accelerator.unwrap_model(self.networks["generator"])
         # Of the step alone: all processes and both half-steps toss the same coin.
         rng = stateless_generator(self.options.training.seed, NOISE_STREAM, step, 0, 0, 4)
-        coin = torch.rand((), generator=rng).item()
+        coin = torch.rand((), generator=rng)
         return self.objective.sample_noise(generator, batch["label_map"], self.rng(step, micro, half), coin)
 
     def step(self, step: int, micro_batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
