@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from dpsims_hf.evaluation import fid, improved_precision_recall, kid
+from dpsims_hf.evaluation import feature_set, fid, improved_precision_recall, kid
 
 
 METRICS = Path(__file__).parents[1] / "metrics"
@@ -150,10 +150,22 @@ def test_sharded_fid_equals_one_process():
     assert main.compute() == one
 
 
+def test_images_without_an_extractor_go_through_the_legacy_inception(monkeypatch):
+    asked = []
+    monkeypatch.setattr("dpsims_hf.evaluation.features.load_extractor", lambda name: asked.append(name) or extractor)
+    feature_set._legacy_inception.cache_clear()
+    real, fake = photos(6, 0), photos(5, 1)
+    try:
+        assert load("fid").compute(predictions=fake, references=real) == load("fid").compute(
+            predictions=fake, references=real, extractor=extractor
+        )
+    finally:
+        feature_set._legacy_inception.cache_clear()
+    assert asked == ["inception"]
+
+
 def test_feature_modules_errors_name_the_cause():
     metric = load("fid")
-    with pytest.raises(ValueError, match="predictions are images: pass extractor="):
-        metric.compute(predictions=photos(3, 0), references=photos(3, 0))
     with pytest.raises(ValueError, match="predictions is empty"):
         metric.compute(predictions=[], references=vectors(3, 0))
     with pytest.raises(ValueError, match="no images were given"):

@@ -5,6 +5,7 @@ depends on its order; sorted by image number, the same vectors give the same bit
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -109,10 +110,11 @@ class RealFakeFeatures:
         """Add generated and real images; if anything is wrong with either, nothing is added.
 
         Args:
-            predictions: Generated: feature vectors, or with `extractor` images; None for none.
+            predictions: Generated: feature vectors, or images; None for none.
             references: Real, in the same form; None for none.
             indices: (n,) image numbers, valid for both; None counts on.
-            extractor: Turns images into vectors; see `extract_features`.
+            extractor: Turns images into vectors, see `extract_features`; None takes the Inception of `fid_legacy`,
+                whose weights are downloaded once.
         """
         sides = [(self.fake, "predictions", predictions), (self.real, "references", references)]
         dimensions = {side.dimensions for side in (self.real, self.fake)} - {None}
@@ -120,6 +122,8 @@ class RealFakeFeatures:
         for side, name, items in sides:
             if items is None:
                 continue
+            if extractor is None and _are_images(items):
+                extractor = _legacy_inception()
             vectors = extract_features(items, extractor) if extractor else _as_vectors(items, name)
             checked.append((side, *side.check(indices, vectors)))
             dimensions.add(checked[-1][2].shape[1])
@@ -183,13 +187,20 @@ def extract_features(images: Sequence[Any], extractor: Extractor, batch_size: in
 
 
 def _as_vectors(items: Any, name: str) -> np.ndarray:
-    """Vectors of `add` without an extractor; images in their place get a message that says what is missing."""
     if not len(items):
         raise ValueError(f"{name} is empty: give at least one feature vector")
-    first = items[0]
-    if isinstance(first, Image.Image) or np.ndim(first) == 3:
-        raise ValueError(f"{name} are images: pass extractor=, a callable (n, 3, h, w) uint8 -> (n, dimensions)")
     return _as_matrix(items)
+
+
+def _are_images(items: Any) -> bool:
+    return len(items) > 0 and (isinstance(items[0], Image.Image) or np.ndim(items[0]) == 3)
+
+
+@cache
+def _legacy_inception() -> Extractor:
+    from .features import load_extractor
+
+    return load_extractor("inception")
 
 
 def _as_matrix(features: Any) -> np.ndarray:

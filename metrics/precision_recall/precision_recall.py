@@ -23,10 +23,11 @@ _CITATION = """
 """
 _INPUTS = """
 Args:
-    predictions: Generated images: feature vectors of floats, or with `extractor` PIL images or uint8 (h, w, 3) arrays.
+    predictions: Generated images: feature vectors of floats, or PIL images or uint8 (h, w, 3) arrays.
     references: Real images, in the same form. The numbers of images may differ.
     indices: Numbers of the images, unique over all processes; only needed with several processes.
-    extractor: Callable, (n, 3, h, w) uint8 tensor -> (n, dimensions) float tensor.
+    extractor: Callable, (n, 3, h, w) uint8 tensor -> (n, dimensions) float tensor; default for images: the Inception
+        network of OASIS's and DP-GAN's protocol (fid_legacy), downloaded once.
     k: Neighbour whose distance is a ball's radius (compute only).
 Returns:
     precision, recall, k, num_predictions, num_references, feature_dimensions.
