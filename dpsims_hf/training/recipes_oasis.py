@@ -34,7 +34,7 @@ _PAPER: dict[str, dict[str, Setting]] = {
 SPADE_CROP: dict[str, dict[str, Setting]] = {
     "data": {
         "scale_range": Setting(
-            (286 / 256, 286 / 256), "paper App. C.3: the setting of SPADE, 286 to 256", released=(1.0, 1.0)
+            (286 / 256, 286 / 256), "the setting of SPADE, which the papers follow: 286 to 256", released=(1.0, 1.0)
         )
     }
 }
