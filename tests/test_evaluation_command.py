@@ -355,6 +355,7 @@ def test_label_spaces_that_do_not_fit_give_both_counts(
         (["--real_only", "--metrics", "fid", "--image_size", "32", "64"], "no metric is left"),
         (["--model", "MODEL", "--metrics", "fid", "--max_images", "0"], "max_images=0"),
         (["--images", "DATA", "--metrics", "fid", "--write_card"], "--write_card is about a model"),
+        (["--model", "x", "--metrics", "fid", "--write_card", "--max_images", "4"], "leave out --max_images"),
     ],
 )
 def test_what_cannot_be_measured(

@@ -128,7 +128,7 @@ def test_kid_depends_on_its_seed_only():
     np.random.seed(1)
     assert kid(real, fake, subsets=5, subset_size=20, seed=3) == first
     assert kid(real, fake, subsets=5, subset_size=20, seed=4) != first
-    with pytest.raises(ValueError, match="subset_size=61 with 60 real, 60 generated: 2 to 60"):
+    with pytest.raises(ValueError, match="subset_size=61 with 60 real, 60 generated: pass subset_size= of 2 to 60"):
         kid(real, fake, subset_size=61)
 
 

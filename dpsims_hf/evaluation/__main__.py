@@ -117,6 +117,8 @@ def check_args(args: argparse.Namespace) -> None:
     for flag in ("with_random_weights", "write_card"):
         if getattr(args, flag) and not generated:
             raise ValueError(f"--{flag} is about a model: leave out --images and --real_only")
+    if args.write_card and args.max_images is not None:
+        raise ValueError("--write_card is for values of the whole split; leave out --max_images")
     if args.write_card and not (Path(args.model) / "README.md").is_file():
         raise ValueError(f"--write_card needs a local folder with a README.md; {args.model} has none")
 

@@ -43,6 +43,8 @@ def choose_protocols(metrics: Sequence[str], named: Sequence[str] = (), features
     """
     chosen = [get_protocol(name) for name in dict.fromkeys(named)]
     for metric in dict.fromkeys(metrics):
+        if metric not in METRICS:
+            raise ValueError(f"unknown metric {metric!r}; choose of {', '.join(METRICS)}")
         kind = METRICS[metric]
         if not any(protocol.metric == kind for protocol in chosen):
             chosen.append(_default_protocol(metric, features))

@@ -89,7 +89,10 @@ def kid(
     real, fake = _check_dimensions(real, fake)
     available = min(len(real), len(fake))
     if not 2 <= subset_size <= available:
-        raise ValueError(f"subset_size={subset_size} with {len(real)} real, {len(fake)} generated: 2 to {available}")
+        raise ValueError(
+            f"subset_size={subset_size} with {len(real)} real, {len(fake)} generated: pass subset_size= "
+            f"of 2 to {available}"
+        )
     if subsets < 1:
         raise ValueError(f"subsets={subsets}: draw at least 1")
     rng = np.random.default_rng(seed)
