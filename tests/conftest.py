@@ -3,6 +3,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,19 @@ def tiny_checkpoint_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generator = DPSIMSGenerator(config).eval()
     processor = SYNTHETIC_SPEC.image_processor(size=config.image_size, size_divisor=config.size_divisor)
     return save_model_folder(tmp_path_factory.mktemp("checkpoints") / "tiny", generator, processor)
+
+
+@pytest.fixture(scope="session")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the browser puts what it downloads."""
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator:
+    """One headless Chromium for all browser tests."""
+    from browser import start_browser
+
+    browser = start_browser(tmp_path_factory.mktemp("profile"), downloads)
+    yield browser
+    browser.quit()

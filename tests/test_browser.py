@@ -1,63 +1,36 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""The Space as a person sees it: a headless Chromium uploads, clicks and looks.
-
-Needs Debian's packages chromium and chromium-driver. Without them the tests are skipped, under CI they fail.
-"""
+"""The Space as a person uses it: a headless Chromium paints, uploads, clicks, downloads and looks."""
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
-from urllib.request import urlopen
-from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
+from browser import downloaded, fetch, find, find_program, loaded_images, message, open_tab, set_width, wait
 from PIL import Image
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.common.keys import Keys
 
 from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig, SemanticImageProcessor, SemanticImageSynthesisPipeline
 from dpsims_hf.demo import build_demo, launch_options
-from dpsims_hf.demo.draw_examples import CLASSES, EXAMPLES
+from dpsims_hf.demo.draw_examples import CLASSES, EXAMPLES_DIR
+from dpsims_hf.demo.image_settings import recreate
+from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary
 
 
 pytestmark = pytest.mark.browser
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--no-first-run",
-    "--window-size=1280,1400",
-)
-PATIENCE = 60  # seconds; the machine may be busy
-
-
-def find_program(name: str) -> str:
-    """Path of a program; without it the test is skipped, or fails under CI."""
-    path = shutil.which(name)
-    if path is None:
-        message = f"{name} is not installed (Debian: apt-get install chromium chromium-driver)"
-        if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
+SKY, BUILDING, ROAD, CAR = (list(CLASSES).index(name) for name in ("sky", "building", "road", "car"))
+TABS = ("Sketch", "Upload a mask", "Vary", "Photo", "Evaluate", "Python and API", "Palette", "Model card")
 
 
 @pytest.fixture(scope="module")
-def pipe() -> SemanticImageSynthesisPipeline:
+def model() -> LoadedModel:
     """A random generator in CamVid's label space, at half the examples' size."""
     id2label = dict(enumerate([*CLASSES, "void"]))
     with torch.random.fork_rng(devices=[]):
@@ -79,154 +52,263 @@ def pipe() -> SemanticImageSynthesisPipeline:
         size={"height": 96, "width": 128},
         size_divisor=config.size_divisor,
     )
-    return SemanticImageSynthesisPipeline(generator_model=generator, processor=processor)
+    return LoadedModel("drawn", SemanticImageSynthesisPipeline(generator_model=generator, processor=processor))
 
 
 @pytest.fixture(scope="module")
-def url(pipe) -> Iterator[str]:
-    demo = build_demo(pipe)
+def url(model, tiny_checkpoint_dir) -> Iterator[str]:
+    demo = build_demo(ModelLibrary(model, tiny_checkpoint_dir.parent))
     _, address, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_options())
     yield address
     demo.close()
 
 
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the browser puts what it downloads."""
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[webdriver.Chrome]:
-    options = Options()
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.binary_location = find_program("chromium")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=Service(find_program("chromedriver")))
-    yield browser
-    browser.quit()
-
-
 @pytest.fixture
-def page(driver: webdriver.Chrome, url: str) -> webdriver.Chrome:
+def page(driver: webdriver.Chrome, url: str, downloads: Path) -> Iterator[webdriver.Chrome]:
+    for path in downloads.iterdir():
+        path.unlink()
+    set_width(driver, 1280)
     driver.get(url)
-    wait(driver, lambda: len(loaded_images(driver, "#examples")) == len(EXAMPLES))
-    return driver
+    wait(driver, lambda: loaded_images(driver, "#sketch-image"))
+    yield driver
+    errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not [text for text in errors if "favicon" not in text]
 
 
-def wait(driver: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
-    """The first true value of `condition`."""
-    return WebDriverWait(driver, PATIENCE, poll_frequency=0.2).until(lambda _: condition())
+def avenue(model: LoadedModel) -> np.ndarray:
+    """The map that the canvas opens with."""
+    return model.fit(np.asarray(Image.open(EXAMPLES_DIR / "avenue.png")).astype(np.int64))
 
 
-def find(driver: webdriver.Chrome, selector: str) -> WebElement:
-    return wait(driver, lambda: driver.find_elements(By.CSS_SELECTOR, selector))[0]
+def drawn(model: LoadedModel, label_map: np.ndarray, seed: int = 0, **options) -> np.ndarray:
+    """What the pipeline draws, (height, width, 3) uint8."""
+    height, width = label_map.shape
+    size = {"height": height, "width": width}
+    return np.asarray(model.pipe(label_map, seed, 1, size=size, **options).images[0])
 
 
-def choose_example(driver: webdriver.Chrome, number: int) -> dict[str, str]:
-    """Click an example; returns the legend that appears."""
-    driver.find_elements(By.CSS_SELECTOR, "#examples button.thumbnail-item")[number].click()
-    return wait(driver, lambda: chips(driver))
+def shows(driver: webdriver.Chrome, selector: str, wanted: np.ndarray) -> bool:
+    """Whether the picture there is exactly this one."""
+    images = loaded_images(driver, selector)
+    return bool(images) and np.array_equal(fetch(images[0]["src"]), wanted)
 
 
-def downloaded(driver: webdriver.Chrome, path: Path) -> Path:
-    """A file that the browser has finished to download."""
-    wait(driver, lambda: path.is_file() and not list(path.parent.glob("*.crdownload")))
-    return path
+def choose_class(driver: webdriver.Chrome, name: str) -> None:
+    search = find(driver, "#sketch-canvas .search")
+    search.clear()
+    search.send_keys(name, Keys.ENTER)
+
+
+def tool(driver: webdriver.Chrome, name: str) -> None:
+    find(driver, f"#sketch-canvas button[data-tool={name}]").click()
+
+
+def drag(driver: webdriver.Chrome, *points: tuple[float, float]) -> None:
+    """Over the middles of the canvas's pixels (column, row)."""
+    canvas = find(driver, "#sketch-canvas canvas")
+    script = (
+        "arguments[0].scrollIntoView({block: 'center'}); const b = arguments[0].getBoundingClientRect();"
+        "return [b.width / arguments[0].width, b.height / arguments[0].height, b.width, b.height]"
+    )
+    scale_x, scale_y, width, height = driver.execute_script(script, canvas)
+    spots = [(round((x + 0.5) * scale_x - width / 2), round((y + 0.5) * scale_y - height / 2)) for x, y in points]
+    chain = ActionChains(driver, duration=0).move_to_element_with_offset(canvas, *spots[0]).click_and_hold()
+    for spot in spots[1:]:
+        chain.move_to_element_with_offset(canvas, *spot)
+    chain.release().perform()
+
+
+def save(driver: webdriver.Chrome, prefix: str, kind: str, path: Path) -> Path:
+    """Click a download button; the file that arrives."""
+    find(driver, f"#{prefix}-download-{kind}").click()
+    return downloaded(driver, path)
+
+
+def upload(driver: webdriver.Chrome, selector: str, path: Path) -> None:
+    wait(driver, lambda: driver.find_elements(By.CSS_SELECTOR, f"{selector} input[type=file]"))[0].send_keys(str(path))
 
 
 def chips(driver: webdriver.Chrome) -> dict[str, str]:
-    """The legend on the page: share by class name."""
-    script = "return [...document.querySelectorAll('#legend .chip')].map(c => c.innerText.replace(/\\s+/g, ' '))"
+    """The legend of the upload tab: share by class name."""
+    script = (
+        "return [...document.querySelectorAll('#upload-legend .chip')].map(c => c.innerText.replace(/\\s+/g, ' '))"
+    )
     return dict(text.split(" ", 1) for text in driver.execute_script(script))
 
 
-def loaded_images(driver: webdriver.Chrome, selector: str) -> list[dict[str, Any]]:
-    """Source, width and height of the pictures under `selector` that have arrived."""
-    script = (
-        "return [...document.querySelectorAll(arguments[0] + ' img')].filter(i => i.complete && i.naturalWidth)"
-        ".map(i => ({src: i.src, width: i.naturalWidth, height: i.naturalHeight}))"
-    )
-    return driver.execute_script(script, selector)
+# -- sketch -----------------------------------------------------------------------------------------------------------
 
 
-def generate_four(driver: webdriver.Chrome) -> list[dict[str, Any]]:
-    """Click, wait, return the four pictures."""
-    find(driver, "#go").click()
-    return wait(driver, lambda: (found := loaded_images(driver, "#variants")) and len(found) == 4 and found)
+def test_a_car_is_painted_filled_undone_and_downloaded(page, model, downloads):
+    wanted = avenue(model)
+    wait(page, lambda: shows(page, "#sketch-image", drawn(model, wanted)))
+
+    choose_class(page, "car")
+    tool(page, "rectangle")
+    drag(page, (40, 60), (79, 84))
+    with_car = wanted.copy()
+    with_car[60:85, 40:80] = CAR
+    wait(page, lambda: shows(page, "#sketch-image", drawn(model, with_car)))
+
+    choose_class(page, "building")
+    tool(page, "fill")
+    drag(page, (50, 70))
+    wait(page, lambda: not shows(page, "#sketch-image", drawn(model, with_car)))
+    page.switch_to.active_element.send_keys(Keys.CONTROL + "z")
+    wait(page, lambda: shows(page, "#sketch-image", drawn(model, with_car)))
+
+    label_map = save(page, "sketch", "labels", downloads / "avenue_labels.png")
+    with Image.open(label_map) as stored:
+        assert stored.mode == "L" and np.array_equal(np.asarray(stored), with_car)
+    image = np.asarray(Image.open(save(page, "sketch", "image", downloads / "avenue_seed_0.png")))
+    assert np.array_equal(image, drawn(model, with_car))
+    settings = save(page, "sketch", "settings", downloads / "avenue_seed_0.json")
+    assert np.array_equal(np.asarray(recreate(settings, model)[0]), image)
+
+    # the downloaded map, opened again, is the identical map
+    find(page, "#sketch-canvas button[data-action=clear]").click()
+    wait(page, lambda: not shows(page, "#sketch-image", image))
+    upload(page, "#sketch-start-row", label_map)
+    wait(page, lambda: shows(page, "#sketch-image", image))
+    again = save(page, "sketch", "labels", downloads / "avenue_labels_labels.png")
+    assert np.array_equal(np.asarray(Image.open(again)), with_car)
 
 
-def fetch(source: str) -> np.ndarray:
-    with urlopen(source) as answer:
-        return np.asarray(Image.open(answer).convert("RGB"))
+def test_the_picture_follows_the_seed_and_the_example(page, model):
+    find(page, "#sketch-random-seed").click()
+    value = wait(page, lambda: (v := find(page, "#sketch-seed input").get_attribute("value")) != "0" and v)
+    wait(page, lambda: shows(page, "#sketch-image", drawn(model, avenue(model), int(value))))
+    page.find_elements(By.CSS_SELECTOR, "#sketch-start button.thumbnail-item")[-1].click()
+    empty = np.zeros((96, 128), dtype=np.int64)
+    wait(page, lambda: shows(page, "#sketch-image", drawn(model, empty, int(value))))
 
 
-def test_an_uploaded_mask_becomes_four_images(page, pipe, tmp_path):
-    label_map = np.zeros((192, 256), dtype=np.uint8)
-    label_map[96:] = 3
-    label_map[110:150, 60:140] = 8
+def test_without_live_mode_the_picture_waits_for_the_button(page, model):
+    find(page, "#sketch-live input").click()
+    find(page, "#sketch-go")
+    choose_class(page, "road")
+    tool(page, "rectangle")
+    drag(page, (0, 0), (127, 47))
+    half = avenue(model)
+    half[:48] = ROAD
+    wait(page, lambda: find(page, "#sketch-canvas .label-canvas").get_attribute("data-undo") == "1")
+    assert shows(page, "#sketch-image", drawn(model, avenue(model)))
+    find(page, "#sketch-go").click()
+    wait(page, lambda: shows(page, "#sketch-image", drawn(model, half)))
+
+
+def test_a_sketch_is_painted_by_keyboard_alone(page, model, downloads):
+    search = find(page, "#sketch-canvas .search")
+    search.send_keys("car", Keys.ENTER)
+    canvas = find(page, "#sketch-canvas canvas")
+    page.execute_script("arguments[0].focus()", canvas)
+    keys = page.switch_to.active_element
+    keys.send_keys("f", Keys.ARROW_RIGHT, Keys.ENTER)
+    wait(page, lambda: not shows(page, "#sketch-image", drawn(model, avenue(model))))
+    saved = find(page, "#sketch-download-labels")
+    page.execute_script("arguments[0].focus()", saved)
+    saved.send_keys(Keys.ENTER)
+    label_map = np.asarray(Image.open(downloaded(page, downloads / "avenue_labels.png")))
+    assert (label_map == CAR).sum() > (avenue(model) == CAR).sum()
+
+
+# -- upload -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_uploaded_mask_is_decoded_drawn_edited_and_varied(page, model, tmp_path, downloads):
+    label_map = np.zeros((192, 256), dtype=np.uint16)
+    label_map[96:] = ROAD
+    label_map[110:150, 60:140] = CAR
     Image.fromarray(label_map).save(tmp_path / "own.png")
-    find(page, "#file input[type=file]").send_keys(str(tmp_path / "own.png"))
+    open_tab(page, "Upload a mask")
+    upload(page, "#upload-file", tmp_path / "own.png")
 
-    assert list(wait(page, lambda: chips(page))) == ["sky", "road", "car"]
+    wait(page, lambda: list(chips(page)) == ["sky", "road", "car"])
     assert chips(page)["sky"] == "50.0 %"
-    shown = wait(page, lambda: loaded_images(page, "#label-map"))[0]
+    shown = wait(page, lambda: loaded_images(page, "#upload-label-map"))[0]
     assert set(map(tuple, fetch(shown["src"]).reshape(-1, 3))) == {CLASSES[name] for name in ("sky", "road", "car")}
-    assert "256 × 192 pixels, used at 128 × 96" in wait(page, lambda: find(page, "#size-note").text)
+    note = wait(page, lambda: find(page, "#upload-size-note").text)
+    assert "256 × 192 pixels, used at 128 × 96" in note and "16-bit index PNG" in note
+    wanted = drawn(model, label_map[::2, ::2].astype(np.int64))
+    wait(page, lambda: shows(page, "#upload-image", wanted))
+    saved = save(page, "upload", "labels", downloads / "own_labels.png")
+    assert np.array_equal(np.asarray(Image.open(saved)), label_map[::2, ::2])
 
-    images = generate_four(page)
-    assert [(image["width"], image["height"]) for image in images] == [(128, 96)] * 4
-    captions = [element.text for element in page.find_elements(By.CSS_SELECTOR, "#variants .caption-label")]
-    assert captions == ["seed 0", "seed 1", "seed 2", "seed 3"]
-    expected = pipe(label_map, seed=0, num_images_per_label_map=4).images
-    for image, wanted in zip(images, expected, strict=True):
-        assert np.array_equal(fetch(image["src"]), np.asarray(wanted))
-    assert "4 images of own.png" in wait(page, lambda: find(page, "#note").text)
-
-
-def test_an_example_is_chosen_and_a_seed_drawn(page):
-    legend = choose_example(page, 1)
-    assert list(legend)[0] == "road" and {"sky", "building", "car", "pole"} <= set(legend)
-    assert wait(page, lambda: loaded_images(page, "#label-map"))[0]["width"] == 128
-
-    find(page, "#random-seed").click()
-    seed = int(wait(page, lambda: (value := find(page, "#seed input").get_attribute("value")) != "0" and value))
-    generate_four(page)
-    captions = [element.text for element in page.find_elements(By.CSS_SELECTOR, "#variants .caption-label")]
-    assert captions == [f"seed {seed + i}" for i in range(4)]
-
-    # another example: the old images would contradict the new map
-    choose_example(page, 2)
-    wait(page, lambda: not loaded_images(page, "#variants"))
+    find(page, "#upload-edit").click()
+    wait(page, lambda: find(page, "#sketch-image").is_displayed() and shows(page, "#sketch-image", wanted))
+    open_tab(page, "Upload a mask")
+    find(page, "#upload-vary").click()
+    wait(page, lambda: loaded_images(page, "#vary-map"))
 
 
-def test_a_bad_file_shows_one_line_and_no_stale_legend(page, tmp_path):
-    choose_example(page, 0)
-    find(page, "#file button[aria-label=Clear]").click()
+def test_an_image_in_other_colours_is_translated_by_name(page, tmp_path):
+    colors = np.zeros((96, 128, 3), dtype=np.uint8)
+    colors[:48], colors[48:], colors[60:80, 30:60] = (70, 130, 180), (128, 64, 128), (0, 60, 100)  # Cityscapes
+    Image.fromarray(colors).save(tmp_path / "city.png")
+    open_tab(page, "Upload a mask")
+    upload(page, "#upload-file", tmp_path / "city.png")
+    assert "city.png" in message(page)
+    find(page, "#upload-other button").click()
+    space = find(page, "#upload-space input")
+    space.click()
+    space.send_keys(Keys.CONTROL + "a")
+    space.send_keys("cityscapes", Keys.ENTER)
+    wait(page, lambda: {"sky", "road"} <= set(chips(page)))
+    assert "bus" in find(page, "#upload-unmatched").text
+
+
+def test_a_bad_file_shows_one_line_and_no_stale_picture(page, tmp_path):
+    open_tab(page, "Upload a mask")
+    page.find_elements(By.CSS_SELECTOR, "#upload-examples button.thumbnail-item")[1].click()
+    wait(page, lambda: loaded_images(page, "#upload-image"))
+    find(page, "#upload-file button[aria-label=Clear]").click()
     wait(page, lambda: not chips(page))
-    Image.fromarray(np.full((96, 128), 99, dtype=np.uint8)).save(tmp_path / "bad.png")
-    find(page, "#file input[type=file]").send_keys(str(tmp_path / "bad.png"))
-    message = wait(page, lambda: find(page, ".toast-message-text").text)
-    assert message.startswith("bad.png: label id 99 out of range") and "\n" not in message
-    assert not chips(page) and not loaded_images(page, "#label-map")
+    Image.new("RGB", (128, 96), CLASSES["road"]).save(tmp_path / "photo.jpg")
+    upload(page, "#upload-file", tmp_path / "photo.jpg")
+    text = message(page)
+    assert text.startswith("photo.jpg: a JPEG") and "PNG" in text and "\n" not in text
+    wait(page, lambda: not chips(page) and not loaded_images(page, "#upload-image"))
 
 
-def test_images_are_downloaded_under_names_that_tell_the_seed(page, downloads):
-    choose_example(page, 0)
-    images = generate_four(page)
-    find(page, "#variants button[aria-label='Download All']").click()
-    with ZipFile(downloaded(page, downloads / "gallery.zip")) as archive:
-        assert all(any(f"avenue_seed_{seed}" in name for name in archive.namelist()) for seed in range(4))
-    page.find_elements(By.CSS_SELECTOR, "#variants button.thumbnail-item")[1].click()
-    find(page, "#variants button[aria-label=Download]").click()
-    with Image.open(downloaded(page, downloads / "avenue_seed_1.png")) as image:
-        assert np.array_equal(np.asarray(image.convert("RGB")), fetch(images[1]["src"]))
+# -- the page as a whole ----------------------------------------------------------------------------------------------
+
+
+def test_two_visitors_do_not_see_each_other(page, model, url):
+    choose_class(page, "road")
+    find(page, "#sketch-canvas button[data-action=clear]").click()
+    mine = drawn(model, np.full((96, 128), ROAD))
+    wait(page, lambda: shows(page, "#sketch-image", mine))
+    first = page.current_window_handle
+    page.switch_to.new_window("tab")
+    set_width(page, 1280)
+    page.get(url)
+    wait(page, lambda: shows(page, "#sketch-image", drawn(model, avenue(model))))
+    page.close()
+    page.switch_to.window(first)
+    find(page, "#sketch-vary").click()
+    scene = wait(page, lambda: loaded_images(page, "#vary-map"))[0]
+    assert set(map(tuple, fetch(scene["src"]).reshape(-1, 3))) == {CLASSES["road"]}
+
+
+def test_another_model_brings_its_classes_and_a_wrong_name_leaves_all_as_it_is(page, tiny_checkpoint_dir):
+    choice = find(page, "#model input")
+    choice.click()
+    choice.send_keys(Keys.CONTROL + "a")
+    choice.send_keys("/nowhere", Keys.ENTER)
+    assert "'/nowhere': no such folder" in message(page)
+    wait(page, lambda: choice.get_attribute("value") == "drawn")
+
+    choice.click()
+    choice.send_keys(Keys.CONTROL + "a")
+    choice.send_keys(f"{tiny_checkpoint_dir.parent.name}/tiny", Keys.ENTER)
+    wait(page, lambda: "5 classes" in find(page, "#facts").text)
+    wait(page, lambda: loaded_images(page, "#sketch-image")[0]["width"] == 64)
+    options = wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#sketch-canvas [role=option]"))
+    assert len(options) == 5
 
 
 def test_the_palette_can_be_downloaded(page, downloads):
-    page.find_elements(By.CSS_SELECTOR, "button[role=tab]")[1].click()
+    open_tab(page, "Palette")
     rows = wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "table.palette tbody tr"))
     wait(page, lambda: rows[0].text)
     assert [row.text.split()[1] for row in rows] == [*CLASSES, "void"]
@@ -237,8 +319,19 @@ def test_the_palette_can_be_downloaded(page, downloads):
     assert [tuple(entry["color"]) for entry in content["classes"][:11]] == list(CLASSES.values())
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_sticks_out_of_the_page(page, width):
+    set_width(page, width)
+    for name in TABS:
+        open_tab(page, name)
+        wait(page, lambda: page.execute_script("return document.readyState") == "complete")
+        inner, outer = page.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert inner <= outer, f"{name} is {inner} pixels wide"
+
+
 def test_the_page_asks_nobody_outside(page, url):
-    choose_example(page, 0)
+    for name in TABS:
+        open_tab(page, name)
     messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     hosts = {urlparse(address).netloc for address in asked if address.startswith(("http", "ws"))}

@@ -1,71 +1,107 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Puts the tabs of the Space together."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from .html import header_html, palette_html
+from .api import api_endpoints
+from .evaluate_tab import evaluate_tab
+from .limits import MAX_ARCHIVE_BYTES
 from .mask_upload_tab import mask_upload_tab
-from .model_text import model_facts, read_model_text
-from .palette_files import write_palette_files
-from .style import CSS, theme
-from .synthesis import Synthesizer
+from .model_library import LoadedModel, ModelLibrary
+from .model_tabs import card_tab, palette_tab, picker
+from .photo_tab import photo_tab
+from .python_tab import python_tab
+from .scenes import Scene
+from .session import CAREFUL, HEAVY, LIGHT, in_words, new_session
+from .sketch_tab import sketch_tab
+from .style import css, theme
+from .vary_tab import vary_tab
 
 
-TITLE = "Label map in, photo-like image out"
-SUBTITLE = (
-    "Semantic image synthesis: every pixel of a label map names a class, and the generator turns the map and a seed "
-    "into an image in one forward pass."
-)
-CACHE_SECONDS = 3600
+CACHE_SECONDS = 3600  # files that were made or uploaded are deleted after it
+MAX_WAITING = 128  # requests in the queue, all visitors together
+QUIET = {"show_progress": "hidden"} | HEAVY
+THREADS = 40  # requests that only decode or move values run beside each other
 
 
-def build_demo(pipe: Any) -> gr.Blocks:
-    """The page for one model.
+def build_demo(library: ModelLibrary) -> gr.Blocks:
+    """The page.
 
     Args:
-        pipe: a `SemanticImageSynthesisPipeline` with a generator and a processor.
+        library: the models that can be chosen; its default is open at first.
 
     Returns:
         Blocks with a queue, not launched. `launch(**launch_options())` gives it the theme.
     """
-    text = read_model_text(pipe)
     with gr.Blocks(title="DP-SIMS", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)) as demo:
-        gr.HTML(header_html(TITLE, SUBTITLE, model_facts(pipe, text)))
-        with gr.Tab("Upload a label map", id="upload"):
-            mask_upload_tab(Synthesizer(pipe))
-            with gr.Accordion("What this model is, its data, terms and limits", open=False, elem_id="terms"):
-                gr.Markdown(f"{text.summary}\n\n{text.terms}" if text.terms != text.summary else text.summary)
-        with gr.Tab("Palette", id="palette"):
-            _palette_tab(pipe.processor)
-        with gr.Tab("Model card", id="card"):
-            gr.Markdown(text.card)
-    return demo.queue(max_size=16)
+        api_endpoints(library)  # first, so that no event of the page takes one of their names
+        session = new_session()
+        picker(library, session)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Sketch", id="sketch") as sketch_page:
+                sketch = sketch_tab(library, session)
+            with gr.Tab("Upload a mask", id="upload") as upload_page:
+                upload = mask_upload_tab(library, session)
+            with gr.Tab("Vary", id="vary") as vary_page:
+                vary = vary_tab(library, session)
+            with gr.Tab("Photo", id="photo"):
+                photo = photo_tab(library, session)
+            with gr.Tab("Evaluate", id="evaluate"):
+                evaluate_tab(library, session)
+            with gr.Tab("Python and API", id="python") as python_page:
+                python = python_tab(library, session)
+            with gr.Tab("Palette", id="palette"):
+                palette_tab(library, session)
+            with gr.Tab("Model card", id="card"):
+                card_tab(library, session)
+        for page, refresh in ((vary_page, vary.refresh), (python_page, python.refresh)):
+            handler, inputs, outputs = refresh
+            page.select(handler, inputs, outputs, show_progress="hidden", **CAREFUL)
+        for button in (sketch.vary, upload.vary, photo.vary):
+            handler, inputs, outputs = vary.refresh
+            shown = button.click(lambda: gr.Tabs(selected="vary"), None, tabs, **LIGHT)
+            shown.then(handler, inputs, outputs, show_progress="hidden", **CAREFUL)
+        # Who comes back to a tab means the map on it.
+        sketch_scene = _SceneOf(library).canvas
+        sketch_page.select(sketch_scene, [session.model, sketch.canvas, sketch.name], session.scene, **LIGHT)
+        upload_page.select(lambda scene: scene or gr.skip(), upload.scene, session.scene, **LIGHT)
+        edited = upload.edit.click(
+            in_words(to_canvas), upload.scene, [sketch.canvas, sketch.name, tabs, session.scene], **CAREFUL
+        )
+        edited.success(*sketch.draw, **QUIET)
+        demo.load(*sketch.draw, **QUIET)
+    return demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
+
+
+class _SceneOf:
+    def __init__(self, library: ModelLibrary) -> None:
+        self.library = library
+
+    def canvas(self, model_name: str, label_map: Any, name: str) -> Any:
+        """The scene on the canvas of the Sketch tab."""
+        model: LoadedModel = self.library.get(model_name)
+        return gr.skip() if label_map is None else Scene(name, label_map, model.labels)
+
+
+def to_canvas(scene: Scene | None) -> tuple[Any, str, gr.Tabs, Scene]:
+    """Take an uploaded map to the Sketch tab."""
+    if scene is None:
+        raise ValueError("no label map yet: click an example or upload a PNG first")
+    return scene.label_map, scene.name, gr.Tabs(selected="sketch"), scene
 
 
 def launch_options() -> dict[str, Any]:
     """Arguments of `launch` that belong to the page: look, upload limit, footer."""
-    return {"theme": theme(), "css": CSS, "max_file_size": "20mb", "show_error": True, "footer_links": ["api"]}
+    return {
+        "theme": theme(),
+        "css": css(),
+        "max_file_size": MAX_ARCHIVE_BYTES,
+        "max_threads": THREADS,
+        "show_error": True,
+        "footer_links": ["api"],
+    }
 
 
-def _palette_tab(processor: Any) -> None:
-    names, palette = list(processor.id2label.values()), processor.palette
-    gr.Markdown(
-        "Paint with exactly these colours, or write the ids into a single-channel PNG. Turn antialiasing off: a soft "
-        "edge between two classes is snapped to one of them, other unknown colours are refused."
-    )
-    with (
-        gr.Row(elem_id="palette-downloads"),
-        tempfile.TemporaryDirectory() as folder,
-    ):  # the buttons copy the files when they are made
-        files = write_palette_files(Path(folder), names, palette, processor.void_label_id)
-        for suffix, label in (
-            ("png", "Download chart (PNG)"),
-            ("json", "Download classes (JSON)"),
-            ("gpl", "Download GIMP palette"),
-        ):
-            gr.DownloadButton(label, value=files[suffix], size="sm", elem_id=f"palette-{suffix}")
-    gr.HTML(palette_html(names, palette, processor.void_label_id))
+__all__ = ["build_demo", "launch_options"]

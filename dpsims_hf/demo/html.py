@@ -32,6 +32,43 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.001 else "&lt; 0.1 %"
 
 
+def unmatched_html(rows: Sequence[Any], total: int) -> str:
+    """A table of colours that are no class's.
+
+    Args:
+        rows: with `color`, `count` and `label`, the class that they were given.
+        total: number of such colours, listed or not.
+    """
+    if not rows:
+        return ""
+    cells = [
+        f"<td>{_swatch(row.color)}</td><td><code>{hex_color(row.color)}</code></td><td>{row.count:,}</td>"
+        f"<td>{escape(row.label)}</td>"
+        for row in rows
+    ]
+    more = f"; the {len(rows)} most frequent of {total:,}" if total > len(rows) else ""
+    return _table(f"Colours without a class{more}", ("", "colour", "pixels", "taken as"), cells)
+
+
+def translation_html(rows: Sequence[Any]) -> str:
+    """A table of what became of another label space's classes; rows with `source`, `label` or None, `pixels`."""
+    cells = [
+        f"<td>{escape(row.source)}</td><td>{'no such class: unknown' if row.label is None else escape(row.label)}</td>"
+        f"<td>{row.pixels:,}</td>"
+        for row in rows
+    ]
+    return _table("Classes of the file", ("in the file", "in this model", "pixels"), cells) if rows else ""
+
+
+def _table(title: str, header: Sequence[str], rows: Sequence[str]) -> str:
+    head = "".join(f"<th>{text}</th>" for text in header)
+    body = "".join(f"<tr>{cells}</tr>" for cells in rows)
+    return (
+        f'<div class="facts-table"><h4>{escape(title)}</h4><table class="palette"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
 def palette_html(names: Sequence[str], palette: Sequence[Sequence[int]], void_label_id: int | None) -> str:
     """The table of all classes: id, colour, name, hexadecimal and decimal value."""
     rows = []
@@ -51,7 +88,12 @@ def hex_color(color: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)
 
 
-def header_html(title: str, subtitle: str, facts: Iterable[str]) -> str:
-    """The head of the page with short facts about the model."""
+def header_html(title: str, subtitle: str) -> str:
+    """The head of the page."""
+    return f'<div class="head"><h1>{escape(title)}</h1><p>{escape(subtitle)}</p></div>'
+
+
+def facts_html(facts: Iterable[str]) -> str:
+    """Short facts about the model as chips."""
     chips = "".join(f'<span class="fact">{escape(fact)}</span>' for fact in facts)
-    return f'<div class="head"><h1>{escape(title)}</h1><p>{escape(subtitle)}</p><div class="facts">{chips}</div></div>'
+    return f'<div class="facts">{chips}</div>'

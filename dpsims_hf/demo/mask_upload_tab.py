@@ -1,208 +1,177 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""The tab that turns an uploaded label map into four images."""
+"""The tab that turns an uploaded label map into an image, and says exactly what was read."""
 
 import secrets
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
-from gradio.processing_utils import save_pil_to_cache
+import numpy as np
 from PIL import Image
 
-from .draw_examples import CLASSES, EXAMPLES_DIR
-from .html import EMPTY_LEGEND, legend_html
-from .synthesis import MAX_SEED, VARIANTS, LabelMapFile, Synthesizer
+from .example_scenes import example_gallery, example_paths
+from .html import EMPTY_LEGEND, legend_html, translation_html, unmatched_html
+from .label_files import LabelFile, label_spaces, read_label_file, size_note
+from .live_picture import download_buttons, picture_html
+from .model_library import LoadedModel, ModelLibrary
+from .scenes import MAX_SEED, Scene, Variant, check_seed, file_stem, render
+from .session import CAREFUL, HEAVY, LIGHT, SESSION_SECONDS, Session, in_words, on_gpu
 
 
 HOW_TO = (
-    "One class per pixel: a PNG of class ids (8 or 16 bit), a palette PNG, or a PNG painted in the colours of the "
-    "**Palette** tab without soft brushes. Any size; it is brought to about the size the model was trained at."
+    "One class per pixel: a PNG of class ids (8 or 16 bit), a palette PNG (its ids count), or a PNG painted in class "
+    "colours without soft brushes. Any size. JPEG blurs colours at every border and is refused."
 )
-API_GENERATE = (
-    f"Generates {VARIANTS} images. Inputs: label_map, a PNG with one class per pixel (ids, palette or colours); seed, "
-    f"a whole number in 0..{MAX_SEED}, of the first image (image i has seed + i). Returns the images with their seeds "
-    "as captions, and a note on size and time."
-)
+OWN_SPACE = "this model's own classes"
+EMPTY = "The picture of your label map appears here."
 
 
-class _Tab(NamedTuple):
-    """The components that events connect."""
-
-    examples: gr.Gallery | None
-    file: gr.File
-    decoded: gr.Image
-    size_note: gr.Markdown
-    legend: gr.HTML
-    seed: gr.Number
-    random_seed: gr.Button
-    generate: gr.Button
-    gallery: gr.Gallery
-    note: gr.Markdown
-
-
-def example_paths(names: list[str]) -> list[Path]:
-    """The drawn examples, if the model has the label space they are drawn in (a void class after it is fine).
+class Upload(NamedTuple):
+    """What the page connects.
 
     Args:
-        names: of the model's classes, by id.
+        scene: gr.State, the decoded scene of this tab, or None.
+        edit: the button that takes the map to the canvas.
+        vary: the button that leads to the variants of this map.
+        draw: (handler, inputs, outputs) that draws the map.
     """
-    if names[: len(CLASSES)] != list(CLASSES):
-        return []
-    return sorted(EXAMPLES_DIR.glob("*.png"))
+
+    scene: gr.State
+    edit: gr.Button
+    vary: gr.Button
+    draw: tuple
 
 
-def mask_upload_tab(synthesizer: Synthesizer) -> None:
-    """Lay out the tab inside an open `gr.Blocks` and connect its events."""
-    examples = example_paths(list(synthesizer.processor.id2label.values()))
+def mask_upload_tab(library: ModelLibrary, session: Session) -> Upload:
+    """Lay out the tab inside an open `gr.Tab` and connect its events."""
+    handlers = _Handlers(library)
+    scene = gr.State(None, time_to_live=SESSION_SECONDS)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            left = _input_column(examples)
+            examples, file, space, table = _input_column(library.default)
+            shown = _decoded_column()
         with gr.Column(scale=7, min_width=320):
-            right = _output_column()
-    tab = _Tab(*left, *right)
-    _connect(tab, _Handlers(synthesizer, examples, cache=tab.gallery.GRADIO_CACHE))
+            gr.Markdown("### 2 · Image", elem_classes="step")
+            picture = gr.HTML(picture_html(None, "", EMPTY), elem_id="upload-image")
+            with gr.Row(equal_height=False, elem_classes="controls"):
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id="upload-seed")
+                again = gr.Button("Another look", min_width=120, elem_id="upload-random-seed", elem_classes="beside")
+            with gr.Row():
+                vary = gr.Button("Make variants of this map", variant="primary", elem_id="upload-vary")
+                edit = gr.Button("Edit it on the canvas", elem_id="upload-edit")
+            inputs = [session.model, scene, seed]
+            download_buttons("upload", handlers.current, inputs)
+    draw = (on_gpu(in_words(handlers.draw)), inputs, [picture, session.scene, session.variant])
+    quiet = {"trigger_mode": "always_last", "show_progress_on": picture} | HEAVY
+
+    read = {
+        "fn": in_words(handlers.read),
+        "inputs": [session.model, file, space, table],
+        "outputs": [scene, *shown],
+        "show_progress": "minimal",
+    } | CAREFUL
+    examples.select(in_words(handlers.choose_example), session.model, file, **CAREFUL)
+    events = [file.change(**read), space.change(**read), table.change(**read), session.model.change(**read)]
+    for event in events:
+        event.success(*draw, **quiet)
+        event.failure(handlers.nothing, None, [scene, *shown, picture], **LIGHT)
+    session.model.change(handlers.change_model, session.model, examples, **LIGHT)
+    seed.change(*draw, **quiet)
+    again.click(lambda: secrets.randbelow(MAX_SEED + 1), None, seed, **LIGHT)
+    return Upload(scene, edit, vary, draw)
 
 
-def _input_column(examples: list[Path]) -> tuple:
-    gallery = None
+def _input_column(model: LoadedModel) -> tuple:
     gr.Markdown("### 1 · Label map", elem_classes="step")
-    if examples:
-        gr.set_static_paths([EXAMPLES_DIR])  # wherever the package is installed, the page may read them
-        gallery = gr.Gallery(
-            [(path, path.stem.replace("_", " ")) for path in examples],
-            label="Examples",
-            show_label=False,
-            container=False,
-            format="png",
-            columns=len(examples),
-            rows=1,
-            height="auto",
-            object_fit="contain",
-            allow_preview=False,
-            interactive=False,
-            buttons=[],
-            elem_id="examples",
-        )
-        gr.Markdown("Click one of these drawings, or bring your own:", elem_classes="hint")
-    file = gr.File(label="Label map (PNG)", file_types=[".png"], height=110, elem_id="file")
+    file = gr.File(label="Label map (PNG)", height=110, elem_id="upload-file")
     gr.Markdown(HOW_TO, elem_classes="hint")
+    examples = example_gallery(model, "upload-examples", blank=False)
+    with gr.Accordion("Other classes or colours", open=False, elem_id="upload-other"):
+        space = gr.Dropdown(
+            [OWN_SPACE, *label_spaces()],
+            value=OWN_SPACE,
+            label="The file is labelled in",
+            info="Classes are carried over to the model's by name.",
+            elem_id="upload-space",
+        )
+        table = gr.File(
+            label="or a colour table (JSON or CSV: class name and colour)",
+            file_types=[".json", ".csv"],
+            height=110,
+            elem_id="upload-table",
+        )
+    return examples, file, space, table
+
+
+def _decoded_column() -> list[Any]:
     decoded = gr.Image(
         label="Classes that were read",
         show_label=False,
         type="pil",
         format="png",
         interactive=False,
-        buttons=["download", "fullscreen"],
-        elem_id="label-map",
+        buttons=["fullscreen"],
+        elem_id="upload-label-map",
+        elem_classes="pixels",
     )
-    size_note = gr.Markdown(elem_id="size-note", elem_classes="hint")
-    legend = gr.HTML(EMPTY_LEGEND, elem_id="legend")
-    return gallery, file, decoded, size_note, legend
-
-
-def _output_column() -> tuple:
-    gr.Markdown("### 2 · Images", elem_classes="step")
-    with gr.Row(equal_height=False, elem_id="controls"):
-        seed = gr.Number(
-            0,
-            label="Seed of the first image",
-            precision=0,
-            minimum=0,
-            maximum=MAX_SEED,
-            min_width=180,
-            scale=3,
-            elem_id="seed",
-        )
-        random_seed = gr.Button("Random seed", min_width=130, scale=1, elem_id="random-seed")
-    generate = gr.Button(f"Generate {VARIANTS} images", variant="primary", elem_id="go")
-    gallery = gr.Gallery(
-        label="Variants",
-        show_label=False,
-        format="png",
-        columns=2,
-        height="auto",
-        object_fit="contain",
-        interactive=False,
-        buttons=["download", "download_all", "fullscreen"],
-        elem_id="variants",
-    )
-    note = gr.Markdown(elem_id="note", elem_classes="hint")
-    return seed, random_seed, generate, gallery, note
+    note = gr.Markdown(elem_id="upload-size-note", elem_classes="hint")
+    legend = gr.HTML(EMPTY_LEGEND, elem_id="upload-legend")
+    unmatched = gr.HTML(elem_id="upload-unmatched")
+    return [decoded, note, legend, unmatched]
 
 
 class _Handlers:
-    """What happens on the server; errors reach the reader as one line.
+    """What happens on the server.
 
     Args:
-        synthesizer: reads files and makes images.
-        examples: the files behind the example gallery.
-        cache: folder that the page may serve files from.
+        library: the models.
     """
 
-    def __init__(self, synthesizer: Synthesizer, examples: list[Path], cache: str) -> None:
-        self.synthesizer = synthesizer
-        self.examples = examples
-        self.cache = cache
+    def __init__(self, library: ModelLibrary) -> None:
+        self.library = library
 
-    def choose_example(self, event: gr.SelectData) -> str:
-        return str(self.examples[event.index])
+    def choose_example(self, model_name: str, event: gr.SelectData) -> str:
+        return str(example_paths(self.library.get(model_name).labels)[event.index])
 
-    def decode(self, label_map: str | None) -> tuple[Image.Image | None, str, str]:
-        """Path of a label file -> its colours, its legend, a sentence on the size."""
-        if label_map is None:
-            return None, EMPTY_LEGEND, ""
-        file = self._read(label_map)
-        for note in file.notes:
-            gr.Warning(note)
-        processor = self.synthesizer.processor
-        return processor.colorize(file.label_map), legend_html(processor.legend(file.label_map)), file.describe_size()
+    def read(self, model_name: str, path: str | None, space: str, table: str | None) -> tuple:
+        """A label file -> scene, its colours, a sentence on its size, legend, what did not match."""
+        if path is None:
+            return None, None, "", EMPTY_LEGEND, ""
+        model = self.library.get(model_name)
+        own = space == OWN_SPACE
+        file = read_label_file(path, model.processor, None if own else space, table)
+        label_map = model.fit(file.label_map)
+        scene = Scene(file_stem(file.name), label_map, model.labels)
+        return scene, *self._shown(model, file, label_map)
 
-    def generate(self, label_map: str | None, seed: int | None) -> tuple[list[tuple[str, str]], str]:
-        """Path of a label file and a seed -> (image file, caption) per variant, a sentence on size and time."""
-        if label_map is None:
-            raise gr.Error("no label map yet: click an example or upload a PNG first", print_exception=False)
-        file = self._read(label_map)
-        try:
-            images, seeds, seconds = self.synthesizer.variants(file, int(seed or 0))
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        stem = Path(file.name).stem
-        gallery = [  # saved here, so that a download carries a name that says how to make the image again
-            (save_pil_to_cache(image, self.cache, name=f"{stem}_seed_{number}", format="png"), f"seed {number}")
-            for image, number in zip(images, seeds, strict=True)
-        ]
-        height, width = file.size
-        return gallery, f"{len(images)} images of {file.name} at {width} × {height} in {seconds:.1f} s."
+    @staticmethod
+    def _shown(model: LoadedModel, file: LabelFile, label_map: np.ndarray) -> tuple[Image.Image, str, str, str]:
+        processor = model.processor
+        details = unmatched_html(file.unmatched, file.unmatched_colors) + translation_html(file.translated)
+        notes = " ".join([size_note(file, label_map.shape), f"Read as: {file.mode}.", *file.notes])
+        return processor.colorize(label_map), notes, legend_html(processor.legend(label_map)), details
 
-    def _read(self, path: str) -> LabelMapFile:
-        try:
-            return self.synthesizer.read(path)
-        except ValueError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
+    @staticmethod
+    def nothing() -> tuple:
+        """After a file that was refused: no stale picture."""
+        return None, None, "", EMPTY_LEGEND, "", picture_html(None, "", EMPTY)
+
+    def change_model(self, model_name: str) -> Any:
+        return example_gallery(self.library.get(model_name), "upload-examples", blank=False, render=False)
+
+    def current(self, model_name: str, scene: Scene | None, seed: float | None) -> tuple[LoadedModel, Scene, Variant]:
+        """What is on the table."""
+        if scene is None:
+            raise ValueError("no label map yet: click an example or upload a PNG first")
+        model = self.library.get(model_name)
+        return model, scene, Variant(check_seed(seed or 0))
+
+    def draw(self, model_name: str, scene: Scene | None, seed: float | None) -> tuple[Any, Any, Any]:
+        """The picture of the label map; without one, none."""
+        if scene is None:
+            return picture_html(None, "", EMPTY), gr.skip(), gr.skip()
+        model, scene, variant = self.current(model_name, scene, seed)
+        image = render(model, scene, [variant])[0]
+        return picture_html(image, f"Generated picture of {scene.name}, seed {variant.seed}"), scene, variant
 
 
-def _connect(tab: _Tab, handlers: _Handlers) -> None:
-    quick = {"queue": False, "api_visibility": "private"}
-    shown = [tab.decoded, tab.legend, tab.size_note]
-    if tab.examples is not None:
-        tab.examples.select(handlers.choose_example, None, tab.file, **quick)
-    tab.file.change(lambda: ([], ""), None, [tab.gallery, tab.note], **quick)
-    tab.file.change(
-        handlers.decode,
-        tab.file,
-        shown,
-        api_name="decode",
-        api_description="Reads a label map: its classes in colour, an HTML legend with shares, the working size.",
-        show_progress="minimal",
-    ).failure(lambda: (None, EMPTY_LEGEND, ""), None, shown, **quick)
-    tab.random_seed.click(lambda: secrets.randbelow(MAX_SEED + 1), None, tab.seed, **quick)
-    tab.generate.click(
-        handlers.generate,
-        [tab.file, tab.seed],
-        [tab.gallery, tab.note],
-        api_name="generate",
-        api_description=API_GENERATE,
-        concurrency_limit=1,
-        concurrency_id="model",
-        show_progress_on=tab.gallery,
-    )
+__all__ = ["Upload", "mask_upload_tab"]

@@ -3,11 +3,13 @@
 
 import gradio as gr
 
+from . import evaluate_tab, live_picture, photo_tab, python_tab, sketch_tab, vary_tab
+
 
 FONT = ("ui-sans-serif", "system-ui", "sans-serif")
 
-CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+BASE = """
+.gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
 .head { padding: 18px 4px 6px; }
 .head h1 { font-size: 1.75rem; font-weight: 700; letter-spacing: -0.02em; margin: 0 0 4px; }
 .head p { color: var(--body-text-color-subdued); margin: 0 0 12px; max-width: 70ch; }
@@ -24,16 +26,19 @@ CSS = """
 .muted { color: var(--body-text-color-subdued); }
 .step h3 { font-size: 1.05rem; font-weight: 650; margin: 6px 0 0; }
 .hint p { font-size: 0.88rem; color: var(--body-text-color-subdued); margin: 0; }
-#label-map .image-frame, #label-map img { width: 100%; object-fit: contain; }
-#label-map img, #examples img { image-rendering: pixelated; }
-#examples .grid-wrap, #variants .grid-wrap { min-height: 0 !important; max-height: none !important;
-        height: auto !important; overflow: visible; }
-#examples .grid-container, #variants .grid-container { padding: 0; margin: 0; }
-#examples .thumbnail-lg { aspect-ratio: 4 / 3; cursor: pointer; }
-#variants .thumbnail-lg { aspect-ratio: 4 / 3; }
-#examples .caption-label, #variants .caption-label { font-size: 0.75rem; padding: 1px 8px; opacity: 0.9; }
-#controls { align-items: flex-end; }
-#random-seed { min-height: 42px; }
+.pixels .image-frame, .pixels img { width: 100%; object-fit: contain; }
+.pixels img, .thumbnails img { image-rendering: pixelated; }
+.thumbnails .grid-wrap { min-height: 0 !important; max-height: none !important; height: auto !important;
+        overflow: visible; padding: 0; }
+.thumbnails .grid-container { padding: 0; margin: 0; }
+.thumbnails .thumbnail-lg { aspect-ratio: 4 / 3; cursor: pointer; }
+.thumbnails .caption-label { font-size: 0.75rem; padding: 1px 8px; opacity: 0.9; }
+.controls { align-items: flex-end; }
+.beside { min-height: 42px; }
+#model-row { align-items: flex-end; }
+#facts { padding-bottom: 6px; }
+.facts-table { overflow-x: auto; }
+.facts-table h4 { margin: 12px 0 2px; font-size: 0.95rem; }
 table.palette { border-collapse: collapse; width: 100%; max-width: 640px; font-size: 0.9rem; }
 table.palette, table.palette tr, table.palette thead { border: 0 !important; }
 table.palette th, table.palette td { text-align: left; padding: 5px 12px 5px 4px; vertical-align: middle;
@@ -42,6 +47,12 @@ table.palette th, table.palette td { text-align: left; padding: 5px 12px 5px 4px
 table.palette .swatch { width: 42px; height: 20px; border-radius: 5px; display: block; }
 @media (max-width: 640px) { .head h1 { font-size: 1.35rem; } }
 """
+
+
+def css() -> str:
+    """The rules of the whole page: what is common, then each tab's own."""
+    parts = (live_picture, sketch_tab, vary_tab, photo_tab, evaluate_tab, python_tab)
+    return "\n".join([BASE, *(part.CSS for part in parts)])
 
 
 def theme() -> gr.themes.Base:

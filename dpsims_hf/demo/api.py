@@ -1,0 +1,275 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""The public endpoints of the Space, for `gradio_client` and plain HTTP; the page itself does not call them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import gradio as gr
+import numpy as np
+import torch
+from gradio.components.api_component import Api
+from gradio_client.utils import is_http_url_like, python_type_to_json_schema
+from PIL import Image
+
+from ..pipeline_noise import Selection, check_has_noise, walk_noise
+from .endpoints import DECODE, EVALUATE, GENERATE, INTERPOLATE, MAX_STEPS, SEGMENT, Endpoint, Value
+from .evaluation_request import SECONDS as EVALUATION_SECONDS
+from .evaluation_request import run_evaluation
+from .image_settings import image_settings, index_png, save_images
+from .label_files import read_label_file, size_note
+from .limits import check_photo
+from .model_library import LoadedModel, ModelLibrary
+from .photo_segmentation import propose
+from .scenes import (
+    Deadline,
+    Reroll,
+    Scene,
+    Variant,
+    check_count,
+    check_seed,
+    consecutive,
+    file_stem,
+    render,
+    seed_noise,
+)
+from .session import HEAVY, WithoutStub, in_words, on_gpu
+from .snippets import resample_seed
+
+
+PUBLIC = {"api_visibility": "public", "show_progress": "hidden"}
+
+
+class UploadedFile(gr.File, metaclass=WithoutStub):
+    """A file that the client sends; the address of a web page in its place is refused, the server fetches nothing."""
+
+    is_template = True  # the page and the clients know it as a File
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
+            raise gr.Error(f"{self.label}: an address is not fetched; send the file itself", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
+def api_endpoints(library: ModelLibrary) -> None:
+    """Register them inside an open `gr.Blocks`; nothing of it is seen on the page."""
+    handlers = _Handlers(library, gr.File(visible=False).GRADIO_CACHE)
+    heavy = HEAVY | PUBLIC
+    _serve(GENERATE, on_gpu(in_words(handlers.generate)), heavy)
+    _serve(INTERPOLATE, on_gpu(in_words(handlers.interpolate)), heavy)
+    _serve(SEGMENT, on_gpu(in_words(handlers.segment)), heavy)
+    _serve(EVALUATE, on_gpu(in_words(handlers.evaluate), seconds=EVALUATION_SECONDS), heavy)
+    _serve(DECODE, in_words(handlers.decode), PUBLIC)
+
+
+def _serve(endpoint: Endpoint, handler: Callable, options: dict[str, Any]) -> None:
+    """A component for each parameter and each value that comes back, and a button that nobody sees."""
+    hints, inputs = get_type_hints(handler), []
+    for parameter in endpoint.parameters:
+        if parameter.is_file:
+            inputs.append(UploadedFile(label=parameter.name, visible=False))
+        else:
+            schema = python_type_to_json_schema(hints[parameter.name]) | {"additional_description": parameter.text}
+            inputs.append(Api(parameter.default, schema, parameter.name))
+    outputs = [_output(value) for value in endpoint.returns]
+    gr.Button(visible=False).click(
+        handler, inputs, outputs, api_name=endpoint.name, api_description=endpoint.description, **options
+    )
+
+
+def _output(value: Value) -> gr.File | gr.JSON:
+    if value.kind == "JSON":
+        return gr.JSON(label=value.name, visible=False)
+    return gr.File(label=value.name, file_count="multiple" if value.kind == "files" else "single", visible=False)
+
+
+class _Handlers:
+    """What the endpoints do; a ValueError is for the caller.
+
+    Args:
+        library: the models.
+        cache: folder that the server may send files from.
+    """
+
+    def __init__(self, library: ModelLibrary, cache: str) -> None:
+        self.library = library
+        self.cache = Path(cache)
+
+    def generate(
+        self,
+        label_map: str,
+        seed: int = 0,
+        num_images: int = 1,
+        resample_labels: list[str] | None = None,
+        model: str | None = None,
+    ) -> tuple[list[str], dict[str, Any]]:
+        """Images of consecutive seeds."""
+        chosen = self._model(model)
+        scene, labels = self._scene(chosen, label_map), class_names(resample_labels)
+        # One seed: every class gets the same new noise, as in one call of the pipeline.
+        variants = [
+            Variant(plain.seed, tuple(Reroll(resample_seed(plain.seed), label) for label in labels or ()))
+            for plain in consecutive(seed, num_images)
+        ]
+        images = render(chosen, scene, variants, Deadline())
+        saved = save_images(self.cache, chosen, scene, variants, images)
+        return saved.images, image_settings(chosen, scene, variants)
+
+    def interpolate(
+        self,
+        label_map: str,
+        seed_from: int = 0,
+        seed_to: int = 7,
+        steps: int = 8,
+        resample_labels: list[str] | None = None,
+        model: str | None = None,
+    ) -> tuple[list[str], dict[str, Any]]:
+        """Images from one seed to another."""
+        start, end, labels = check_seed(seed_from), check_seed(seed_to), class_names(resample_labels)
+        if check_count(steps, MAX_STEPS, "steps") < 2:
+            raise ValueError(f"steps={steps} is out of range: a walk has 2..{MAX_STEPS} images, its ends included")
+        chosen = self._model(model)
+        scene = self._scene(chosen, label_map)
+        images = walk(chosen, scene, (start, end), int(steps), labels, Deadline())
+        height, width = scene.label_map.shape
+        stem = f"{scene.name}_seed_{start}_to_{end}"
+        settings = {
+            "model": chosen.name,
+            "weights_sha256": chosen.weights_sha256,
+            "size": {"height": height, "width": width},
+            "seed_from": start,
+            "seed_to": end,
+            "steps": len(images),
+            "resample_labels": labels,
+            "files": [f"{stem}_frame_{number:02d}.png" for number in range(1, len(images) + 1)],
+        }
+        folder = self._folder(json.dumps(settings).encode() + scene.label_map.tobytes())
+        paths = [folder / name for name in settings["files"]]
+        for path, image in zip(paths, images, strict=True):
+            image.save(path, compress_level=1)
+        return [str(path) for path in paths], settings
+
+    def segment(self, photo: str, model: str | None = None) -> str:
+        """A photo's label map."""
+        chosen = self._model(model)
+        proposal = propose(chosen, check_photo(_sent(photo, "photo")))
+        return self._save_map(proposal.label_map, scene_name(Path(photo).name))
+
+    def evaluate(
+        self,
+        pairs: str,
+        metrics: list[str] | None = None,
+        seeds: list[int] | None = None,
+        model: str | None = None,
+    ) -> dict[str, Any]:
+        """Numbers about a model."""
+        chosen = self._model(model)
+        if seeds is not None and not isinstance(seeds, list):
+            raise ValueError(f"seeds={seeds!r}: give a list of whole numbers, like [0, 1]")
+        return run_evaluation(chosen, _sent(pairs, "pairs"), names(metrics, "metrics"), seeds).results
+
+    def decode(
+        self, label_map: str, label_space: str | None = None, color_table: str | None = None, model: str | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """What a label file says."""
+        chosen = self._model(model)
+        if not isinstance(label_space, str | None):
+            raise ValueError(f"label_space={label_space!r}: give the name of a label space")
+        file = read_label_file(_sent(label_map, "label_map"), chosen.processor, label_space or None, color_table)
+        fitted = chosen.fit(file.label_map)
+        content = {
+            "name": file.name,
+            "size": _size(file.label_map),
+            "working_size": _size(fitted),
+            "classes": [entry._asdict() for entry in chosen.processor.legend(fitted)],
+            "unmatched": [color._asdict() for color in file.unmatched],
+            "translated": [row._asdict() for row in file.translated],
+            "notes": [size_note(file, fitted.shape), *file.notes],
+        }
+        return self._save_map(fitted, scene_name(file.name)), content
+
+    def _model(self, name: Any) -> LoadedModel:
+        if not isinstance(name, str | None):
+            raise ValueError(f"model={name!r}: give the name of a model, or None for the default")
+        return self.library.get(name)
+
+    @staticmethod
+    def _scene(model: LoadedModel, path: str | None) -> Scene:
+        file = read_label_file(_sent(path, "label_map"), model.processor)
+        return Scene(scene_name(file.name), model.fit(file.label_map), model.labels)
+
+    def _folder(self, content: bytes) -> Path:
+        """A folder for files that depend on this content alone."""
+        folder = self.cache / hashlib.sha256(content).hexdigest()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _save_map(self, label_map: np.ndarray, name: str) -> str:
+        folder = self._folder(repr((label_map.shape, name)).encode() + label_map.astype(np.int64).tobytes())
+        path = folder / f"{name}_labels.png"
+        index_png(label_map).save(path)
+        return str(path)
+
+
+def walk(
+    model: LoadedModel,
+    scene: Scene,
+    seeds: tuple[int, int],
+    steps: int,
+    labels: list[str] | None,
+    deadline: Deadline,
+) -> list[Image.Image]:
+    """The images of `pipe.interpolate` bit for bit, with a look at the clock before each.
+
+    Args:
+        model: it draws.
+        scene: the label map.
+        seeds: of the ends.
+        steps: images, both ends included.
+        labels: names of the classes that walk; None for all pixels.
+        deadline: raises once it is too late.
+    """
+    check_has_noise(model.pipe.generator_model.config.noise_dim)
+    label_map = torch.from_numpy(scene.label_map.astype(np.int64))
+    regions = Selection(labels=labels).region_map(label_map, model.processor.id2label)
+    start, end = (seed_noise(model, seed) for seed in seeds)
+    images = []
+    for noises, chosen in walk_noise(start, end, steps, labels is not None, regions):
+        for noise in noises.split(1):
+            deadline.check()
+            images += model.pipe(label_map.numpy(), noise=noise, resample_regions=chosen, size=_size(label_map)).images
+    return images
+
+
+def class_names(value: Any) -> list[str] | None:
+    """`resample_labels` of a request, each class once; an empty list is None."""
+    return list(dict.fromkeys(names(value, "resample_labels") or ())) or None
+
+
+def names(value: Any, what: str) -> list[str] | None:
+    """A list of names, one name, or None; else a ValueError."""
+    value = [value] if isinstance(value, str) else value
+    if value is not None and not (isinstance(value, list) and all(isinstance(name, str) for name in value)):
+        raise ValueError(f"{what}={value!r}: give a list of names, or None")
+    return value
+
+
+def scene_name(name: str) -> str:
+    """Of a label file; the one that the page calls NAME_labels.png is NAME again."""
+    return file_stem(name).removesuffix("_labels") or "label_map"
+
+
+def _sent(path: str | None, what: str) -> str:
+    if path is None:
+        raise ValueError(f"{what}: no file was sent")
+    return path
+
+
+def _size(label_map: np.ndarray | torch.Tensor) -> dict[str, int]:
+    height, width = label_map.shape
+    return {"height": height, "width": width}
+
+
+__all__ = ["UploadedFile", "api_endpoints", "class_names", "walk"]

@@ -1,0 +1,315 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""Uploaded label maps: a PNG in the model's label space, in a known data set's, or in the colours of a table."""
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..data.specs import DatasetSpec
+from ..image_processing_files import listing, nearest_color
+from ..image_processing_semantic import SemanticImageProcessor
+from .color_tables import ClassNames, read_color_table
+from .limits import (
+    LISTED_COLORS,
+    MAX_COLORS,
+    MAX_FILE_BYTES,
+    MAX_UNMATCHED_PIXELS,
+    Upload,
+    load_pixels,
+    one_at_a_time,
+    open_header,
+    read_upload,
+    upload_name,
+)
+
+
+PRESETS = Path(__file__).parents[1] / "data" / "label_presets"
+MODES = {
+    "L": "8-bit index PNG",
+    "LA": "8-bit index PNG with transparency",
+    "I;16": "16-bit index PNG",
+    "I": "16-bit index PNG",
+    "P": "palette PNG: its indices",
+    "RGB": "colour PNG",
+    "RGBA": "colour PNG with transparency",
+}
+COLOR_MODES = ("RGB", "RGBA")
+REFUSED = {
+    "JPEG": "a JPEG, and lossy compression changes class values at every border; save the label map as PNG",
+    "WEBP": "a WebP, and lossy compression changes class values at every border; save the label map as PNG",
+}
+
+
+class UnmatchedColor(NamedTuple):
+    """A colour (r, g, b) of no class, the number of its pixels, and the class that most of them were given."""
+
+    color: tuple[int, int, int]
+    count: int
+    label: str
+
+
+class TranslatedClass(NamedTuple):
+    """A class of the file's label space, the model's class for it (None: none, it became void), and its pixels."""
+
+    source: str
+    label: str | None
+    pixels: int
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A decoded label file.
+
+    Args:
+        name: of the file, without folder.
+        label_map: (height, width) int64, the model's class ids, at the file's own size.
+        mode: what kind of file it is, in words.
+        unmatched: the most frequent colours of no class (within the processor's tolerance), at most LISTED_COLORS.
+        unmatched_colors: number of all colours of no class.
+        unmatched_pixels: number of their pixels.
+        translated: what became of the classes of another label space, most pixels first.
+        notes: what else the reader should know, one sentence each.
+    """
+
+    name: str
+    label_map: np.ndarray
+    mode: str
+    unmatched: tuple[UnmatchedColor, ...] = ()
+    unmatched_colors: int = 0
+    unmatched_pixels: int = 0
+    translated: tuple[TranslatedClass, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """(height, width) of the file."""
+        height, width = self.label_map.shape
+        return height, width
+
+
+def label_spaces() -> tuple[str, ...]:
+    """Names of the known label spaces."""
+    return tuple(path.stem for path in sorted(PRESETS.glob("*.json")))
+
+
+@cache
+def label_space(name: str) -> tuple[DatasetSpec, str]:
+    """A known label space and a sentence about its files; unlike `load_label_preset` it opens no other file.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name not in label_spaces():
+        raise ValueError(f"label space {name[:60]!r} is unknown: choose one of {', '.join(label_spaces())}")
+    path = PRESETS / f"{name}.json"
+    return DatasetSpec.from_json(path), json.loads(path.read_text(encoding="utf-8")).get("note", "")
+
+
+def read_label_file(
+    file: Upload,
+    processor: SemanticImageProcessor,
+    space: str | None = None,
+    color_table: Upload | None = None,
+    name: str | None = None,
+) -> LabelFile:
+    """Decode an uploaded label map.
+
+    Args:
+        file: path or binary file object of a PNG: class ids (8 or 16 bit), a palette file, or colours.
+        processor: the model's.
+        space: name of a known label space that the file is in; None is the model's own. Classes are matched by name;
+            those without a match become void.
+        color_table: path or file object that gives colours a class of the model, see `read_color_table`; a palette
+            file is then read by its colours, a file of ids is refused.
+        name: what messages call a file object.
+
+    Raises:
+        ValueError: not such a PNG, beyond the limits, or values that have no class; one line that names the file.
+    """
+    if space and color_table is not None:
+        raise ValueError("a colour table and a label space at once: the table names the model's classes, choose one")
+    name = upload_name(file, name)
+    table = None if color_table is None else read_color_table(color_table, processor)
+    image, mode = _open_label_png(file, name)
+    if table is not None:
+        image, mode = _by_colors(image, mode, name)
+        reader = table.processor(processor)
+    else:
+        reader = label_space(space)[0].image_processor() if space else processor
+    with one_at_a_time():
+        census = _Census(image, reader, name) if image.mode in COLOR_MODES else None
+        label_map = _decode(image, reader, name, space, is_table=table is not None)
+        translated: tuple[TranslatedClass, ...] = ()
+        if table is not None:
+            label_map = np.asarray(table.ids, dtype=np.int64)[label_map]
+        elif space:
+            label_map, translated = _translate(label_map, label_space(space)[0], processor, name)
+        facts = {} if census is None else census.facts(label_map, processor)
+    notes = [f"{space}: {label_space(space)[1]}"] if space and label_space(space)[1] else []
+    return LabelFile(name, label_map, mode, translated=translated, notes=(*notes, *facts.pop("notes", ())), **facts)
+
+
+def size_note(label_file: LabelFile, working_size: tuple[int, int]) -> str:
+    """One sentence on the size that is used.
+
+    Args:
+        label_file: from `read_label_file`.
+        working_size: (height, width) that will be generated.
+    """
+    (height, width), (source_height, source_width) = working_size, label_file.source_size
+    if (height, width) == (source_height, source_width):
+        return f"{label_file.name}: {width} × {height} pixels, used as it is."
+    text = f"{label_file.name}: {source_width} × {source_height} pixels, used at {width} × {height} (nearest neighbour"
+    stretch = (width / height) / (source_width / source_height)
+    if abs(np.log(stretch)) > 0.02:
+        text += f"; the aspect ratio changes by {100 * abs(stretch - 1):.0f} %"
+    return text + ")."
+
+
+def _open_label_png(file: Upload, name: str) -> tuple[Image.Image, str]:
+    """The decoded image and its kind in words."""
+    data = read_upload(file, name, MAX_FILE_BYTES, "save it as an index PNG, or scale it down (nearest neighbour)")
+    image = open_header(data, name)
+    if image.format != "PNG":
+        reason = REFUSED.get(image.format, f"a {image.format}; label maps are read from PNG only, save it as PNG")
+        raise ValueError(f"{name}: {reason}")
+    if data[12:16] != b"IHDR":
+        raise ValueError(f"{name}: damaged image (its header is not in front); save it again")
+    depth, color_type = data[24], data[25]
+    if color_type == 0 and depth < 8:
+        raise ValueError(
+            f"{name}: a {depth}-bit grey PNG, whose values some programs scale to 0..255 and others do not; save it "
+            "with 8 bits"
+        )
+    if color_type == 4 and depth == 16:
+        raise ValueError(f"{name}: a 16-bit grey PNG with transparency is not read; save it without transparency")
+    load_pixels(image, name)
+    if image.mode not in MODES:
+        raise ValueError(f"{name}: a PNG of mode {image.mode} is no label map; save it as an index or colour PNG")
+    return image, MODES[image.mode]
+
+
+def _by_colors(image: Image.Image, mode: str, name: str) -> tuple[Image.Image, str]:
+    """What a colour table applies to."""
+    if image.mode == "P":
+        return image.convert("RGBA" if "transparency" in image.info else "RGB"), "palette PNG: its colours"
+    if image.mode not in COLOR_MODES:
+        raise ValueError(f"{name}: a colour table applies to colour files, this is an {mode}; leave the table out")
+    return image, mode
+
+
+def _decode(
+    image: Image.Image, reader: SemanticImageProcessor, name: str, space: str | None, is_table: bool
+) -> np.ndarray:
+    try:
+        return reader.decode_label_map(image, source=name)
+    except ValueError as error:
+        if is_table:
+            hint = "add the missing colours to the colour table"
+        elif space:
+            hint = f"read as {space}: {label_space(space)[1]}"
+        else:
+            hint = "if it is made for other classes, choose its label space or add a colour table"
+        raise ValueError(f"{error} ({hint})") from None
+
+
+def _translate(
+    label_map: np.ndarray, spec: DatasetSpec, processor: SemanticImageProcessor, name: str
+) -> tuple[np.ndarray, tuple[TranslatedClass, ...]]:
+    """Ids of another label space -> ids of the model, and what became of the classes that occur."""
+    counts = np.bincount(label_map.ravel(), minlength=spec.num_labels)
+    names, void = ClassNames(processor), processor.void_label_id
+    lookup, rows = np.zeros(spec.num_labels, dtype=np.int64), []
+    for label_id in np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)].tolist():
+        source = spec.labels[label_id]
+        found = void if label_id == spec.void_label_id else names.find(source)
+        lookup[label_id] = next((new for new in (found, void) if new is not None), 0)
+        rows.append(TranslatedClass(source, None if found is None else names.labels[found], int(counts[label_id])))
+    lost = [f"{row.source} ({row.pixels} pixels)" for row in rows if row.label is None]
+    if lost and void is None:
+        raise ValueError(
+            f"{name}: this model has neither a class for {listing(lost)} of {spec.name} nor one for unknown things; "
+            "save the file in colours and add a colour table that gives each a class of this model"
+        )
+    return lookup[label_map], tuple(rows)
+
+
+class _Census:
+    """The colours of a file that are no class's; `decode_label_map` itself only tells how many pixels have one.
+
+    Args:
+        image: mode RGB or RGBA.
+        reader: whose palette and tolerance count.
+        name: of the file.
+
+    Raises:
+        ValueError: so many colours or unmatched pixels that decoding would take too much time or memory.
+    """
+
+    def __init__(self, image: Image.Image, reader: SemanticImageProcessor, name: str) -> None:
+        values = np.asarray(image)
+        self.packed = (values[..., 0].astype(np.int32) << 16) | (values[..., 1].astype(np.int32) << 8) | values[..., 2]
+        if image.mode == "RGBA":
+            self.packed[values[..., 3] == 0] = -1  # the colour under full transparency means nothing
+        counts = np.bincount(self.packed.ravel() + 1)[1:]
+        keys = np.flatnonzero(counts)
+        if len(keys) > MAX_COLORS:
+            raise ValueError(f"{name}: {len(keys):,} different colours; this is a photo or a drawing, no label map")
+        distance = nearest_color(_rgb(keys), np.asarray(reader.palette, dtype=np.int32))[1]
+        unmatched = distance > reader.color_tolerance**2
+        self.near = int(counts[keys[(distance > 0) & ~unmatched]].sum())
+        self.keys = keys[unmatched]
+        self.counts = counts[self.keys]
+        order = np.argsort(-self.counts, kind="stable")
+        self.keys, self.counts = self.keys[order], self.counts[order]
+        self.pixels = int(self.counts.sum())
+        if MAX_UNMATCHED_PIXELS < self.pixels <= self.packed.size // 2:  # of more it is refused at once
+            rows = zip(_rgb(self.keys[:5]).tolist(), self.counts[:5].tolist(), strict=True)
+            worst = ", ".join(f"{tuple(color)} x {count}" for color, count in rows)
+            raise ValueError(
+                f"{name}: {self.pixels:,} pixels have unknown colours ({len(self.keys):,}, most often {worst}); "
+                f"at most {MAX_UNMATCHED_PIXELS:,} are matched to their neighbours: add a colour table, or scale down"
+            )
+
+    def facts(self, label_map: np.ndarray, processor: SemanticImageProcessor) -> dict:
+        """The fields of a LabelFile, with the classes that the colours were given in the final label map."""
+        notes = []
+        if self.near:
+            notes.append(f"{self.near} pixels are a little off their class's colour and were given that class.")
+        if self.pixels:
+            notes.append(
+                f"{self.pixels} of {label_map.size} pixels ({len(self.keys)} colours) have no class's colour; each "
+                "was given the class of a neighbour that it is a blend of, or else of the nearest colour."
+            )
+        top = np.sort(self.keys[:LISTED_COLORS])
+        mask = np.isin(self.packed, top)
+        cells = np.searchsorted(top, self.packed[mask]) * processor.num_labels + label_map[mask]
+        table = np.bincount(cells, minlength=len(top) * processor.num_labels).reshape(-1, processor.num_labels)
+        given = dict(zip(top.tolist(), table.argmax(axis=1).tolist(), strict=True)) if len(top) else {}
+        unmatched = tuple(
+            UnmatchedColor(tuple(_rgb(key).tolist()), int(count), processor.id2label[given[int(key)]])
+            for key, count in zip(self.keys[:LISTED_COLORS], self.counts, strict=False)
+        )
+        totals = {"unmatched_colors": len(self.keys), "unmatched_pixels": self.pixels}
+        return {"unmatched": unmatched, "notes": tuple(notes), **totals}
+
+
+def _rgb(packed: np.ndarray) -> np.ndarray:
+    """Colours as numbers 0xRRGGBB -> (..., 3) in 0..255."""
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+
+
+__all__ = [
+    "LabelFile",
+    "TranslatedClass",
+    "UnmatchedColor",
+    "label_space",
+    "label_spaces",
+    "read_label_file",
+    "size_note",
+]

@@ -1,0 +1,196 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""The models of the page: found by folder or Hub id, loaded once, a few kept in memory."""
+
+import math
+import threading
+from collections import OrderedDict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig
+
+from ..configuration_base import GeneratorConfig
+from ..image_processing_files import resize_nearest
+from ..pipeline_checkpoint_folder import check_folder
+from ..pipeline_semantic_image_synthesis import SemanticImageSynthesisPipeline
+from .model_text import ModelText, read_model_text
+
+
+KEPT_MODELS = 3  # in memory at once, the default included
+MAX_STRETCH = 4  # longest side over the training size's longest side
+
+
+class LoadedModel:
+    """A checkpoint that is ready to draw.
+
+    Args:
+        name: what people type to get it: a folder or a Hub id.
+        pipe: its `SemanticImageSynthesisPipeline`, with a generator and a processor.
+    """
+
+    def __init__(self, name: str, pipe: Any) -> None:
+        self.name = name
+        self.pipe = pipe
+        self.processor = pipe.processor
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes by id."""
+        return tuple(self.processor.id2label.values())
+
+    @property
+    def training_size(self) -> tuple[int, int]:
+        """(height, width) that the generator was trained at."""
+        height, width = self.pipe.generator_model.config.image_size
+        return height, width
+
+    @cached_property
+    def text(self) -> ModelText:
+        """What its card says."""
+        return read_model_text(self.pipe)
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """Of the generator: the same settings give the same image with these weights only."""
+        from ..evaluation.features import tensors_sha256
+
+        return tensors_sha256(self.pipe.generator_model)
+
+    def working_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
+        """The legal size with about the training size's area and the file's aspect ratio.
+
+        Args:
+            source_size: (height, width) of a file.
+
+        Returns:
+            (height, width). The generator draws objects best at the scale that it was trained at.
+        """
+        return working_size(source_size, self.training_size, self.processor.size_divisor)
+
+    def fit(self, label_map: np.ndarray) -> np.ndarray:
+        """(height, width) of any size -> the same map at its working size, by nearest neighbour."""
+        return resize_nearest(label_map, *self.working_size(label_map.shape))
+
+
+def working_size(source_size: tuple[int, int], training_size: tuple[int, int], divisor: int) -> tuple[int, int]:
+    """See `LoadedModel.working_size`; height and width of the result are multiples of `divisor`."""
+    scale = math.sqrt(training_size[0] * training_size[1] / (source_size[0] * source_size[1]))
+    longest = MAX_STRETCH * max(training_size) // divisor
+    height, width = (min(longest, max(1, round(side * scale / divisor))) * divisor for side in source_size)
+    return height, width
+
+
+class ModelLibrary:
+    """Finds and keeps models.
+
+    Args:
+        default: the model that the page opens with.
+        folder: whose sub-folders are offered by name, "checkpoints/NAME" for a folder of that name.
+        local_folders: whether people may name any other folder of this machine; a public page says no.
+        device: where networks go.
+    """
+
+    def __init__(
+        self,
+        default: LoadedModel,
+        folder: Path | None = None,
+        local_folders: bool = True,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.default = default
+        self.local_folders = local_folders
+        self.device = device
+        self._offered = {} if folder is None else _checkpoints(folder)
+        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
+        self._lock = threading.Lock()  # of the dictionary
+        self._loading = threading.Lock()  # one load at a time, while loaded models go on working
+
+    @property
+    def names(self) -> list[str]:
+        """The models that are offered; any other may be typed."""
+        return list(dict.fromkeys([self.default.name, *self._offered]))
+
+    def get(self, name: str | None = None) -> LoadedModel:
+        """A model by its name; None or "" is the default.
+
+        Raises:
+            ValueError: there is no such checkpoint; one line.
+        """
+        name = (name or "").strip() or self.default.name
+        if name == self.default.name:
+            return self.default
+        return self._cached(name) or self._load(name)
+
+    def _cached(self, name: str) -> LoadedModel | None:
+        with self._lock:
+            model = self._loaded.get(name)
+            if model is not None:
+                self._loaded.move_to_end(name)
+            return model
+
+    def _load(self, name: str) -> LoadedModel:
+        with self._loading:
+            model = self._cached(name)  # another visitor may have loaded it in the meantime
+            if model is None:
+                model = load_model(name, self._source(name), self.device)
+                with self._lock:
+                    self._loaded[name] = model
+                    while len(self._loaded) >= KEPT_MODELS:
+                        self._loaded.popitem(last=False)
+            return model
+
+    def _source(self, name: str) -> str:
+        """The folder or repository behind a name."""
+        if name in self._offered:
+            return str(self._offered[name])
+        is_path = Path(name).exists() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") != 1
+        if is_path and not self.local_folders:
+            raise ValueError(f"model {name!r}: this page takes {', '.join(self.names)} or a Hub id 'user/name'")
+        if is_path and not Path(name).expanduser().is_dir():
+            raise ValueError(f"model {name!r}: no such folder; a Hub repository is called 'user/name'")
+        return str(Path(name).expanduser()) if is_path else name
+
+
+def _checkpoints(folder: Path) -> dict[str, Path]:
+    found = sorted(path.parent for path in folder.glob("*/preprocessor_config.json"))
+    return {f"{folder.name}/{path.name}": path for path in found}
+
+
+def load_model(name: str, source: str, device: str | torch.device | None = None) -> LoadedModel:
+    """Load a checkpoint folder or Hub repository of one of the families.
+
+    Args:
+        name: what error messages call it.
+        source: folder or Hub id.
+        device: where the networks go.
+
+    Raises:
+        ValueError: it is none, cannot be reached, or needs what the page cannot give.
+    """
+    try:
+        check_folder(source)
+        config = AutoConfig.from_pretrained(source)  # before gigabytes of something else are fetched
+        if not isinstance(config, GeneratorConfig):
+            raise ValueError(f"it is a {config.model_type!r} model")
+        if getattr(config, "use_instance_offsets", False):
+            raise ValueError("it needs instance offsets, which this page cannot draw")
+        pipe = SemanticImageSynthesisPipeline.from_pretrained(source, device=device)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = _reason(error).replace(source, name)
+        raise ValueError(
+            f"model {name!r} cannot be used: {reason}; name a checkpoint folder or a Hub repository 'user/name' of a "
+            "DP-SIMS, DP-GAN or OASIS generator"
+        ) from error
+    return LoadedModel(name, pipe)
+
+
+def _reason(error: BaseException) -> str:
+    """The first sentence of a library's error."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split(". ")[0].rstrip(".")
+
+
+__all__ = ["LoadedModel", "ModelLibrary", "load_model", "working_size"]

@@ -1,0 +1,191 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""From a photo to a label map in the model's classes: by the checkpoint's discriminator, or by another segmenter.
+
+No page here.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..evaluation.segmenters import Segmenter, load_segmenter
+from ..image_processing_files import listing, resize_photo
+from ..image_processing_semantic import SemanticImageProcessor
+from .color_tables import ClassNames
+from .label_files import read_label_file
+from .model_library import LoadedModel, working_size
+from .scenes import Scene, Variant, render
+
+
+GENERATED_SEED = 0  # of the picture that stands in for a photo
+
+
+class Proposal(NamedTuple):
+    """What a segmenter sees.
+
+    Args:
+        label_map: (height, width) int64, the model's class ids, at a legal size of the model.
+        photo: the photo at this size.
+        notes: what the reader should know, one sentence each.
+    """
+
+    label_map: np.ndarray
+    photo: Image.Image
+    notes: tuple[str, ...] = ()
+
+
+def discriminator_of(model: LoadedModel) -> Any:
+    """The checkpoint's discriminator, ready to label photos.
+
+    Raises:
+        ValueError: it has none, or its backbone's weights are not in the checkpoint.
+    """
+    try:
+        network = model.pipe.load_discriminator()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{model.name} has no discriminator to ask: choose another segmenter or model") from error
+    if not getattr(network, "backbone_ready", True):
+        backbone = getattr(network.config, "backbone", "its backbone")
+        raise ValueError(
+            f"the discriminator of {model.name} came without the weights of {backbone}: choose another segmenter or "
+            "model"
+        )
+    return network
+
+
+def propose(model: LoadedModel, photo: Image.Image, segmenter: Segmenter | None = None) -> Proposal:
+    """Label a photo.
+
+    Args:
+        model: whose classes are wanted.
+        photo: RGB, any size; it is brought to the model's working size.
+        segmenter: None asks the checkpoint's discriminator.
+
+    Raises:
+        ValueError: no discriminator, or a segmenter without a class of the model.
+    """
+    divisor = model.processor.size_divisor
+    if segmenter is None:
+        divisor = math.lcm(divisor, _divisor(discriminator_of(model)))
+    height, width = working_size((photo.height, photo.width), model.training_size, divisor)
+    small = Image.fromarray(resize_photo(np.asarray(photo), height, width))
+    if segmenter is None:
+        label_map = model.pipe.segment(small, size={"height": height, "width": width}).numpy()
+        return Proposal(label_map, small)
+    device = next(segmenter.parameters()).device
+    seen = segmenter(torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(device))[0].cpu().numpy()
+    label_map, notes = translate(seen, segmenter.label_names, model.processor)
+    return Proposal(label_map, small, notes)
+
+
+def _divisor(discriminator: Any) -> int:
+    """Sides of its images are multiples of it."""
+    strides = getattr(discriminator, "strides", None)  # of a pre-trained backbone
+    return strides[0] if strides else discriminator.config.size_divisor
+
+
+def translate(
+    seen: np.ndarray, names: Sequence[str], processor: SemanticImageProcessor
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Classes of a segmenter -> classes of the model by their names.
+
+    Args:
+        seen: (height, width) ids in 0 .. len(names) - 1.
+        names: of the segmenter's classes.
+        processor: the model's.
+
+    Returns:
+        (height, width) int64, and sentences. Pixels without a class become void, or, without a void class, what the
+        nearest pixel with a class is.
+
+    Raises:
+        ValueError: no pixel has a class of the model.
+    """
+    known = ClassNames(processor)
+    table = [known.find(name) for name in names]
+    lookup = np.array([-1 if found is None else found for found in table], dtype=np.int64)
+    label_map, shares = lookup[seen], np.bincount(seen.ravel(), minlength=len(names)) / seen.size
+    lost = [index for index in np.argsort(-shares, kind="stable").tolist() if shares[index] and table[index] is None]
+    if not lost:
+        return label_map, ()
+    unknown = label_map < 0
+    if unknown.all():
+        raise ValueError(
+            f"the segmenter saw {listing([names[index] for index in lost], 5)}, and the model has no class of these "
+            f"names; it has {listing(list(processor.id2label.values()), 8)}"
+        )
+    words = listing([f"{names[index]} ({100 * shares[index]:.1f} %)" for index in lost], 6)
+    if processor.void_label_id is not None:
+        label_map[unknown] = processor.void_label_id
+        became = processor.id2label[processor.void_label_id]
+    else:
+        from scipy.ndimage import distance_transform_edt
+
+        rows, columns = distance_transform_edt(unknown, return_distances=False, return_indices=True)
+        label_map, became = label_map[rows, columns], "the class next to it"
+    return label_map, (f"The segmenter also saw what the model has no class for: {words}. It became {became}.",)
+
+
+# -- segmenters by name -----------------------------------------------------------------------------------------------
+
+
+def segmenter_source(name: str, local_folders: bool) -> str:
+    """What `load_segmenter` takes.
+
+    Args:
+        name: Hub id or folder, as somebody typed it.
+        local_folders: whether folders of this machine may be named.
+
+    Raises:
+        ValueError: neither.
+    """
+    name = name.strip()
+    if not name:
+        raise ValueError("no segmenter named: type a Hub id 'user/name'" + (" or a folder" if local_folders else ""))
+    is_path = Path(name).exists() or name.startswith((".", "/", "~")) or "\\" in name or name.count("/") != 1
+    if is_path and not local_folders:
+        raise ValueError(f"segmenter {name!r}: this page takes Hub ids 'user/name' only")
+    if is_path and not Path(name).expanduser().is_dir():
+        raise ValueError(f"segmenter {name!r}: no such folder; a Hub repository is called 'user/name'")
+    return str(Path(name).expanduser()) if is_path else name
+
+
+@lru_cache(maxsize=1)  # hundreds of megabytes; people label one photo after the other by the same
+def cached_segmenter(source: str, device: str) -> Segmenter:
+    """A segmenter from the Hub or a folder; the last one stays in memory.
+
+    Args:
+        source: of `segmenter_source`.
+        device: where it runs.
+
+    Raises:
+        ValueError: no segmentation model there.
+    """
+    return load_segmenter(source, device=device)
+
+
+# -- a picture for those who have no photo at hand --------------------------------------------------------------------
+
+
+def generated_picture(model: LoadedModel, example: Path) -> Image.Image:
+    """What the model draws for one of the drawn examples with the seed GENERATED_SEED."""
+    label_map = model.fit(read_label_file(example, model.processor).label_map)
+    return render(model, Scene(example.stem, label_map, model.labels), [Variant(GENERATED_SEED)])[0]
+
+
+__all__ = [
+    "GENERATED_SEED",
+    "Proposal",
+    "cached_segmenter",
+    "discriminator_of",
+    "generated_picture",
+    "propose",
+    "segmenter_source",
+    "translate",
+]

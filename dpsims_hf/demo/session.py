@@ -1,0 +1,92 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""What the tabs of one browser session share, and how errors reach its user."""
+
+import functools
+import os
+from abc import ABCMeta
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gradio as gr
+from gradio.component_meta import updateable
+
+from .scenes import Variant
+
+
+SESSION_SECONDS = 3600  # an abandoned session's state is forgotten after it
+LIGHT = {"queue": False, "api_visibility": "private"}  # events that only move values about, and cannot fail
+CAREFUL = {"concurrency_limit": None, "api_visibility": "private"}  # may fail: only the queue shows the words
+HEAVY = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}  # events that run a model
+
+
+class WithoutStub(type(gr.HTML)):
+    """gradio's metaclass writes a .pyi copy beside the source file of every component class; ours go without."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
+        if "__init__" in attributes:
+            attributes["__init__"] = updateable(attributes["__init__"])
+        return ABCMeta.__new__(mcs, name, bases, attributes)
+
+
+class Session(NamedTuple):
+    """One value per browser session, never shared.
+
+    Args:
+        model: str, the chosen model's name; "" is the page's default.
+        scene: Scene or None, the label map on the table.
+        variant: Variant, the image looked at last.
+    """
+
+    model: gr.State
+    scene: gr.State
+    variant: gr.State
+
+
+def new_session() -> Session:
+    """Inside an open `gr.Blocks`."""
+    return Session(*(gr.State(value, time_to_live=SESSION_SECONDS) for value in ("", None, Variant(0))))
+
+
+def in_words(function: Callable) -> Callable:
+    """An event handler whose ValueErrors reach the user as one line instead of a traceback."""
+
+    @functools.wraps(function)
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            raise gr.Error(" ".join(str(error).split()), duration=None, print_exception=False) from error
+
+    return handler
+
+
+def on_gpu(function: Callable, seconds: int = 60) -> Callable:
+    """A handler that runs a model: on a ZeroGPU Space it gets the GPU for at most `seconds`, elsewhere it stays."""
+    if not os.environ.get("SPACES_ZERO_GPU"):
+        return function
+    import spaces
+
+    return spaces.GPU(duration=seconds)(function)
+
+
+__all__ = [
+    "CAREFUL",
+    "HEAVY",
+    "LIGHT",
+    "SESSION_SECONDS",
+    "Session",
+    "WithoutStub",
+    "in_words",
+    "new_session",
+    "on_gpu",
+]
+    "CAREFUL",
+    "HEAVY",
+    "LIGHT",
+    "SESSION_SECONDS",
+    "Session",
+    "WithoutStub",
+    "in_words",
+    "new_session",
+    "on_gpu",
+]
