@@ -200,7 +200,10 @@ def _wait_for(url: str, server: subprocess.Popen) -> str:
                 return url
         except OSError:
             time.sleep(0.5)
-    raise RuntimeError(f"the Space did not start within {START_SECONDS} seconds")
+    code = server.poll()
+    raise RuntimeError(
+        f"the Space did not start within {START_SECONDS} seconds" if code is None else f"app.py ended with code {code}"
+    )
 
 
 def main() -> None:

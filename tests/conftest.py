@@ -14,12 +14,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HOME", str(Path(_CACHE.name) / "huggingface"))
 os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(_CACHE.name) / "gradio"))
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", "2" if WORKERS == 1 else "1")
+# Two workers that look for a free port at the same moment must not find the same one.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * WORKER))
 
 import torch  # noqa: E402
 
 
-MAX_THREADS = 2
+MAX_THREADS = int(os.environ["OMP_NUM_THREADS"])
 torch.set_num_threads(min(MAX_THREADS, torch.get_num_threads()))
 
 

@@ -1,15 +1,20 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The logic of the Vary tab: what stays in a grid, what a re-roll changes, classes by name, animations."""
 
+import time
+from pathlib import Path
+
 import av
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from dpsims_hf.demo.animations import there_and_back, write_gif, write_mp4
 from dpsims_hf.demo.image_settings import read_settings, recreate, save_images
-from dpsims_hf.demo.model_library import LoadedModel, load_model
+from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary, load_model
 from dpsims_hf.demo.scenes import MAX_IMAGES, MAX_SEED, Reroll, Scene, Variant, render
+from dpsims_hf.demo.session import new_session
 from dpsims_hf.demo.variants import (
     Entry,
     Grid,
@@ -28,6 +33,8 @@ from dpsims_hf.demo.variants import (
     scene_for,
     scene_key,
 )
+from dpsims_hf.demo.vary_layout import vary_layout
+from dpsims_hf.demo.vary_tab import _check_time, _Handlers
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +200,51 @@ def test_classes_that_the_other_model_lacks_are_named(model, scene):
     with pytest.raises(ValueError, match="model 'tiny' has no class 'moon'"):
         scene_for(model, Scene("night", np.zeros((32, 64), dtype=np.int64), ("moon",)))
     assert np.array_equal(scene_for(model, scene).label_map, scene.label_map)
+
+
+# -- what the server refuses ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def handlers(model) -> _Handlers:
+    with gr.Blocks(analytics_enabled=False):
+        return _Handlers(ModelLibrary(model), new_session(), gr.State(Grid()), vary_layout(["tiny"]))
+
+
+def test_images_of_another_map_are_never_continued(handlers, model, scene):
+    shown = Grid(scene_key(model.name, scene))
+    grid = handlers.make("", scene, shown, 2, 0)[handlers.grid]
+    assert [item.variant for item in grid.entries] == [Variant(0), Variant(1)]
+    other = Scene("yard", scene.label_map[::-1].copy(), scene.labels)
+    for call in (handlers.fresh, handlers.undo, handlers.lock):
+        with pytest.raises(ValueError, match="label map or the model has changed"):
+            call("", other, grid)
+    Path(grid.entries[1].file).unlink()
+    with pytest.raises(ValueError, match="were deleted"):
+        handlers.fresh("", scene, grid)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "steps", "message"),
+    [(3, 3, 8, "both ends are seed 3"), (0, 1, 33, "frames=33"), (0, 1, 1, "at least 2"), (-1, 1, 8, "seed -1")],
+)
+def test_walks_that_cannot_be(handlers, model, scene, start, end, steps, message):
+    with pytest.raises(ValueError, match=message):
+        handlers.walk("", scene, Grid(scene_key(model.name, scene)), start, end, steps, "")
+
+
+def test_a_walk_that_would_take_too_long_is_refused(model, scene):
+    _check_time(model, scene, 0, steps=2)
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="1000000000 frames would take about .* seconds: ask for fewer"):
+        _check_time(model, scene, 0, steps=1_000_000_000)
+    assert time.perf_counter() - start < 60
+
+
+def test_a_scene_for_other_classes_is_not_shown(handlers):
+    foreign = Scene("night", np.zeros((32, 64), dtype=np.int64), ("moon",))
+    updates = handlers.refresh("", foreign, Variant(0), Grid("old"))
+    assert updates[handlers.grid] == Grid() and "other classes" in updates[handlers.view.map_note]
 
 
 # -- animations -------------------------------------------------------------------------------------------------------

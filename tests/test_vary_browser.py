@@ -165,6 +165,14 @@ def take(driver: webdriver.Chrome, column: int, row: int) -> str:
     return wait(driver, lambda: (text := find(driver, "#vary-part").text) != before and text)
 
 
+def walk(driver: webdriver.Chrome) -> None:
+    """Make eight frames; the browser loads pictures when they come into sight."""
+    click(driver, "#vary-walk")
+    frames = find(driver, "#vary-frames .media-button")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", frames)
+    wait(driver, lambda: len(loaded_images(driver, "#vary-frames")) == 9)  # the big one and eight small ones
+
+
 def test_without_a_scene_the_tab_says_what_to_do(page):
     tab(page, "Vary")
     assert "Paint one in Sketch" in wait(page, lambda: find(page, "#vary-map-note").text)
@@ -262,7 +270,7 @@ def test_a_class_is_re_rolled_with_a_seed_of_ones_own_and_downloaded(page, libra
     expected = pixels(render(library.default, scene, [variant])[0])
     for kind in ("image", "map", "settings"):
         click(page, f"#vary-download-{kind}")
-    settings = next(wait(page, lambda: list(downloads.glob("yard_seed_0_*.json"))).__iter__())
+    settings = wait(page, lambda: list(downloads.glob("yard_seed_0_*.json")))[0]
     assert np.array_equal(pixels(recreate(downloaded(page, settings), library.default)[0]), expected)
     assert json.loads(settings.read_text())["images"][0]["rerolls"] == [{"seed": 42, "label": scene.labels[1]}]
     with Image.open(downloaded(page, settings.with_suffix(".png"))) as image:
@@ -274,8 +282,7 @@ def test_a_class_is_re_rolled_with_a_seed_of_ones_own_and_downloaded(page, libra
 def test_frames_are_scrubbed_and_videos_play(page, library, scene, downloads):
     make(page)
     tab(page, "Two seeds", "#vary-tools")
-    click(page, "#vary-walk")
-    wait(page, lambda: len(loaded_images(page, "#vary-frames")) == 9)  # the big one and eight small ones
+    walk(page)
     size = {"height": HEIGHT, "width": WIDTH}
     frames = library.default.pipe.interpolate(scene.label_map, seed_from=0, seed_to=3, steps=8, size=size).images
     shown = "#vary-frames .media-button"
@@ -288,6 +295,9 @@ def test_frames_are_scrubbed_and_videos_play(page, library, scene, downloads):
     page.execute_script(script, slider)
     wait(page, lambda: "frame_06" in loaded_images(page, shown)[0]["src"])
     assert np.array_equal(fetch(loaded_images(page, shown)[0]["src"]), pixels(frames[5]))
+    sent = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
+    requests = [m["params"]["request"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+    assert not [r["url"] for r in requests if r["method"] == "POST" and "queue/join" in r["url"]]
 
     script = "const v = arguments[0]; return [v.readyState, v.duration, v.videoWidth, v.videoHeight]"
     video = find(page, "#vary-video video")
@@ -336,6 +346,5 @@ def test_nothing_is_wider_than_the_page(page, width):
         tab(page, name, "#vary-tools")
         assert page.execute_script("return document.documentElement.scrollWidth") <= width
     tab(page, "Two seeds", "#vary-tools")
-    click(page, "#vary-walk")
-    wait(page, lambda: len(loaded_images(page, "#vary-frames")) == 9)
+    walk(page)
     assert page.execute_script("return document.documentElement.scrollWidth") <= width

@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 import torch
 from gradio.components.api_component import Api
-from gradio_client.utils import is_http_url_like, python_type_to_json_schema
+from gradio_client.utils import python_type_to_json_schema
 from PIL import Image
 
 from ..pipeline_noise import Selection, check_has_noise, walk_noise
@@ -35,22 +35,11 @@ from .scenes import (
     render,
     seed_noise,
 )
-from .session import HEAVY, WithoutStub, in_words, on_gpu
+from .session import HEAVY, UploadedFile, in_words, on_gpu
 from .snippets import resample_seed
 
 
 PUBLIC = {"api_visibility": "public", "show_progress": "hidden"}
-
-
-class UploadedFile(gr.File, metaclass=WithoutStub):
-    """A file that the client sends; the address of a web page in its place is refused, the server fetches nothing."""
-
-    is_template = True  # the page and the clients know it as a File
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
-            raise gr.Error(f"{self.label}: an address is not fetched; send the file itself", print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
 
 
 def api_endpoints(library: ModelLibrary) -> None:

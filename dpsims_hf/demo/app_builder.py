@@ -23,6 +23,7 @@ from .vary_tab import vary_tab
 CACHE_SECONDS = 3600  # files that were made or uploaded are deleted after it
 MAX_WAITING = 128  # requests in the queue, all visitors together
 QUIET = {"show_progress": "hidden"} | HEAVY
+SESSIONS = 300  # visitors whose state is kept, about half a megabyte each; who came first is forgotten first
 THREADS = 40  # requests that only decode or move values run beside each other
 
 
@@ -99,6 +100,7 @@ def launch_options() -> dict[str, Any]:
         "css": css(),
         "max_file_size": MAX_ARCHIVE_BYTES,
         "max_threads": THREADS,
+        "state_session_capacity": SESSIONS,
         "show_error": True,
         "footer_links": ["api"],
     }

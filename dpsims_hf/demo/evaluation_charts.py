@@ -19,8 +19,8 @@ UNIT_SCALE = ("iou", "mean_iou", "pixel_accuracy", "ms_ssim", "lpips")  # bars o
 CSS = """
 .one-a-line .wrap { flex-direction: column; }
 .one-a-line label { width: 100%; }
-.evaluation.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr));
-    gap: 26px 40px; }
+.evaluation.charts { columns: 300px; column-gap: 40px; }
+.evaluation.charts section { break-inside: avoid; margin-bottom: 26px; }
 .evaluation .scroll { max-height: 430px; overflow-y: auto; scrollbar-width: thin; }
 .evaluation h4 { font-size: 0.98rem; font-weight: 650; margin: 0 0 2px; }
 .evaluation p { margin: 2px 0 8px; }

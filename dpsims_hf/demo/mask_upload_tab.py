@@ -14,7 +14,7 @@ from .label_files import LabelFile, label_spaces, read_label_file, size_note
 from .live_picture import download_buttons, picture_html
 from .model_library import LoadedModel, ModelLibrary
 from .scenes import MAX_SEED, Scene, Variant, check_seed, file_stem, render
-from .session import CAREFUL, HEAVY, LIGHT, SESSION_SECONDS, Session, in_words, on_gpu
+from .session import CAREFUL, HEAVY, LIGHT, SESSION_SECONDS, Session, UploadedFile, in_words, on_gpu
 
 
 HOW_TO = (
@@ -82,7 +82,7 @@ def mask_upload_tab(library: ModelLibrary, session: Session) -> Upload:
 
 def _input_column(model: LoadedModel) -> tuple:
     gr.Markdown("### 1 · Label map", elem_classes="step")
-    file = gr.File(label="Label map (PNG)", height=110, elem_id="upload-file")
+    file = UploadedFile(label="Label map (PNG)", height=110, elem_id="upload-file")
     gr.Markdown(HOW_TO, elem_classes="hint")
     examples = example_gallery(model, "upload-examples", blank=False)
     with gr.Accordion("Other classes or colours", open=False, elem_id="upload-other"):
@@ -93,7 +93,7 @@ def _input_column(model: LoadedModel) -> tuple:
             info="Classes are carried over to the model's by name.",
             elem_id="upload-space",
         )
-        table = gr.File(
+        table = UploadedFile(
             label="or a colour table (JSON or CSV: class name and colour)",
             file_types=[".json", ".csv"],
             height=110,

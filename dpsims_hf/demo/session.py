@@ -5,10 +5,12 @@ import functools
 import os
 from abc import ABCMeta
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.component_meta import updateable
+from gradio_client.utils import is_http_url_like
 
 from .scenes import Variant
 
@@ -26,6 +28,17 @@ class WithoutStub(type(gr.HTML)):
         if "__init__" in attributes:
             attributes["__init__"] = updateable(attributes["__init__"])
         return ABCMeta.__new__(mcs, name, bases, attributes)
+
+
+class UploadedFile(gr.File, metaclass=WithoutStub):
+    """A file that the client sends; the address of a web page in its place is refused, the server fetches nothing."""
+
+    is_template = True  # the page and the clients know it as a File
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
+            raise gr.Error(f"{self.label}: an address is not fetched; send the file itself", print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
 
 
 class Session(NamedTuple):
@@ -75,16 +88,7 @@ __all__ = [
     "LIGHT",
     "SESSION_SECONDS",
     "Session",
-    "WithoutStub",
-    "in_words",
-    "new_session",
-    "on_gpu",
-]
-    "CAREFUL",
-    "HEAVY",
-    "LIGHT",
-    "SESSION_SECONDS",
-    "Session",
+    "UploadedFile",
     "WithoutStub",
     "in_words",
     "new_session",

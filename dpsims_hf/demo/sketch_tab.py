@@ -19,6 +19,17 @@ from .session import CAREFUL, HEAVY, LIGHT, SESSION_SECONDS, Session, in_words, 
 EMPTY = "Your picture appears here as soon as you paint."
 CSS = """
 #sketch-file { align-self: center; }
+#sketch-row { display: grid; grid-template-columns: minmax(0, 8fr) minmax(0, 5fr); grid-template-rows: auto 1fr;
+    grid-template-areas: "canvas picture" "canvas controls"; }
+#sketch-row .canvas-area { grid-area: canvas; }
+#sketch-row .picture-area { grid-area: picture; }
+#sketch-row .control-area { grid-area: controls; }
+@media (max-width: 760px) { /* the picture stays in sight while one paints below it */
+  #sketch-row { grid-template-columns: minmax(0, 1fr); grid-template-rows: none;
+      grid-template-areas: "picture" "canvas" "controls"; }
+  #sketch-row .picture-area { position: sticky; top: 0; z-index: 5; background: var(--body-background-fill); }
+  #sketch-image img { max-height: 32vh; width: auto; max-width: 100%; margin: 0 auto; }
+}
 """
 
 
@@ -49,8 +60,8 @@ def sketch_tab(library: ModelLibrary, session: Session) -> Sketch:
     model, handlers = library.default, _Handlers(library)
     start_name, start_map = handlers.start(model)
     name = gr.State(start_name, time_to_live=SESSION_SECONDS)
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=8, min_width=320):
+    with gr.Row(equal_height=False, elem_id="sketch-row"):
+        with gr.Column(elem_classes="canvas-area"):
             canvas = LabelCanvas(
                 start_map,
                 classes=canvas_classes(model),
@@ -59,8 +70,9 @@ def sketch_tab(library: ModelLibrary, session: Session) -> Sketch:
                 elem_id="sketch-canvas",
             )
             examples, file = _start_row(model)
-        with gr.Column(scale=5, min_width=320):
+        with gr.Column(elem_classes="picture-area"):
             picture = gr.HTML(picture_html(None, "", EMPTY), elem_id="sketch-image")
+        with gr.Column(elem_classes="control-area"):
             with gr.Row(equal_height=False, elem_classes="controls"):
                 seed = gr.Number(
                     0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120, elem_id="sketch-seed"

@@ -45,7 +45,7 @@ table.palette th, table.palette td { text-align: left; padding: 5px 12px 5px 4px
         border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important; }
 #palette-downloads { max-width: 640px; }
 table.palette .swatch { width: 42px; height: 20px; border-radius: 5px; display: block; }
-@media (max-width: 640px) { .head h1 { font-size: 1.35rem; } }
+@media (max-width: 640px) { .head h1 { font-size: 1.35rem; } .head p { display: none; } .head { padding-top: 4px; } }
 """
 
 

@@ -353,7 +353,7 @@ def _connect(handlers: _Handlers) -> Vary:
     def heavy(event: Callable, handler: Callable, shown: Any, *inputs: Any) -> None:
         event(on_gpu(in_words(handler)), [*table, *inputs], outputs, show_progress_on=shown, **HEAVY)
 
-    session.model.change(*refresh, **LIGHT)
+    session.model.change(*refresh, **CAREFUL)
     view.random.click(new_seed, None, view.seed, **LIGHT)
     heavy(view.make.click, handlers.make, view.gallery, view.images, view.seed)
     heavy(view.fresh.click, handlers.fresh, view.gallery)
