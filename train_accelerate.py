@@ -28,7 +28,8 @@ from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
 from dpsims_hf.hub import push_folder
-from dpsims_hf.training.build import build_datasets, build_loader, build_networks, build_objective
+from dpsims_hf.training.build import build_networks, build_objective
+from dpsims_hf.training.build_data import add_data_arguments, build_datasets, build_loader
 from dpsims_hf.training.checkpoints import CheckpointStore, find_checkpoint, list_checkpoints
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
@@ -78,14 +79,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--dry_run", action="store_true", help="print every option with its source and exit")
 
-    data = parser.add_argument_group("data")
-    data.add_argument("--train_dir", help="folder with train/images, train/labels and classes.json")
-    data.add_argument("--dataset_name", help="a Hub dataset, instead of --train_dir")
-    data.add_argument("--classes_file", help="classes.json of a Hub dataset")
-    data.add_argument("--image_column", default="image", help="of a Hub dataset")
-    data.add_argument("--label_column", default="label_map", help="of a Hub dataset")
-    data.add_argument("--instance_column", help="of a Hub dataset")
-
+    add_data_arguments(parser)
     weights = parser.add_argument_group("pre-trained weights")
     weights.add_argument(
         "--backbone_weights", help='safetensors file of the frozen backbone; "random"; default: timm downloads them'

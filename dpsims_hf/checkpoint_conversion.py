@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from . import DPGANDiscriminator, DPGANGenerator, OASISDiscriminator, OASISGenerator
 from .configuration_base import check_choice
-from .data.specs import DatasetSpec
+from .data.specs import DatasetSpec, label_presets, load_label_preset
 from .hub import fill_model_card, save_model_folder
 from .image_processing_files import default_palette
 from .modeling_base import SemanticGenerator, check_multiples
@@ -32,7 +32,6 @@ FAMILIES = {"oasis": (OASISGenerator, OASISDiscriminator), "dpgan": (DPGANGenera
 TITLES = {"oasis": "OASIS", "dpgan": "DP-GAN"}
 NOISE_DIM = 64  # of all published weights
 PATCH_BLOCKS = (4, 6)  # the down blocks that the originals' patch heads read
-PRESETS = Path(__file__).parent / "data" / "label_presets"
 IMAGE_SIZES = {"cityscapes": (256, 512)}  # (height, width) of the originals; 256x256 elsewhere
 
 # Our tensor names -> the originals', by substitutions made one after the other.
@@ -85,15 +84,6 @@ def load_original(path: str | Path) -> dict[str, torch.Tensor]:
             raise ValueError(f"{path}: {name!r} is {type(value).__name__}, no tensor; save the state_dict() alone")
     prefix = "module." if all(str(name).startswith("module.") for name in content) else ""
     return {str(name).removeprefix(prefix): value.detach() for name, value in content.items()}
-
-
-def load_label_preset(name_or_file: str) -> DatasetSpec:
-    """The label space of a known data set (a file in data/label_presets/), or of a classes.json."""
-    known = {path.stem: path for path in sorted(PRESETS.glob("*.json"))}
-    path = known.get(name_or_file, Path(name_or_file))
-    if not path.is_file():
-        raise ValueError(f"label preset {name_or_file!r} is neither one of {', '.join(known)} nor a file")
-    return DatasetSpec.from_json(path)
 
 
 def convert_generator(
@@ -322,7 +312,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--generator", metavar="G.pth", required=True, help="state dict; best the EMA's")
     add("--discriminator", metavar="D.pth", help="state dict; needed to train on, and to segment")
     add("--output_dir", metavar="OUT", required=True, help="folder to write")
-    presets = "ade20k, camvid, cityscapes, coco_stuff, or a classes.json"
+    presets = f"{', '.join(label_presets())}, or a classes.json"
     add("--label_preset", metavar="NAME_OR_FILE", help=f"names, colours and void of the classes: {presets}")
     add("--fold", action="store_true", help="plain weights: smaller and faster, not to be trained on")
     add("--image_size", metavar=("H", "W"), nargs=2, type=int, help="of training; default: the preset's, or 256 256")
@@ -342,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-__all__ = ["convert_discriminator", "convert_generator", "load_label_preset", "load_original", "main"]
+__all__ = ["convert_discriminator", "convert_generator", "load_original", "main"]
 
 
 if __name__ == "__main__":

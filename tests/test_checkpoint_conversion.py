@@ -27,10 +27,10 @@ from dpsims_hf import (
 from dpsims_hf.checkpoint_conversion import (
     convert_discriminator,
     convert_generator,
-    load_label_preset,
     load_original,
     main,
 )
+from dpsims_hf.data.specs import load_label_preset
 from dpsims_hf.hub import validate_model_folder
 from dpsims_hf.training.losses import class_weights, n_plus_one_loss
 

@@ -11,8 +11,8 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from dpsims_hf.checkpoint_conversion import load_label_preset
 from dpsims_hf.data import JointTransform, SemanticImageDataset
+from dpsims_hf.data.specs import load_label_preset
 from dpsims_hf.evaluation import ConfusionMatrix
 from dpsims_hf.evaluation.protocols import PROTOCOLS, get_protocol
 from dpsims_hf.evaluation.segmenters import LabelMapping, Segmenter, load_segmenter, network_size

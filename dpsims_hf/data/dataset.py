@@ -4,7 +4,6 @@ A local folder is DIR/{train,val}/images/NAME.jpg|png + labels/NAME.png (+ insta
 Label files are decoded by `SemanticImageProcessor.decode_label_map` and nowhere else.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ..image_processing_files import listing, open_image, photo_to_pixel_values, read_photo
-from .instance_offsets import instance_offsets
+from ..image_processing_files import listing
+from .rows import RowDecoder, content, sizes_differ
 from .specs import DatasetSpec
 from .transforms import JointTransform, stateless_generator
 
@@ -78,7 +77,7 @@ class SemanticImageDataset(Dataset):
         self.table, self.spec, self.transform, self.seed, self.name = table, spec, transform, seed, name
         self.use_instance_offsets = use_instance_offsets
         self.cache_in_memory = cache_in_memory
-        self.processor = spec.image_processor()
+        self.decoder = RowDecoder(spec, name)
         self._photos: dict[int, np.ndarray] = {}
         self._label_maps: dict[int, np.ndarray] = {}
         self._instance_maps: dict[int, np.ndarray] = {}
@@ -181,30 +180,19 @@ class SemanticImageDataset(Dataset):
         generator = None if draw is None else stateless_generator(self.seed, AUGMENTATION_STREAM, draw)
         photo, label_map = self.photo(index), self._label_map(index)
         if photo.shape[:2] != label_map.shape:
-            raise ValueError(_sizes_differ(self.source(index, "label_map"), label_map.shape, photo.shape[:2]))
+            raise ValueError(sizes_differ(self.source(index, "label_map"), label_map.shape, photo.shape[:2]))
         instances = self._instance_map(index, label_map.shape) if self.use_instance_offsets else None
-        photo, label_map, instances = self.transform(photo, label_map, instances, generator)
-        sample = {
-            "pixel_values": torch.from_numpy(photo_to_pixel_values(photo)),
-            "label_map": torch.from_numpy(label_map.astype(np.int64)),
-            "index": index,
-        }
-        if instances is not None:
-            stuff = set(self.spec.stuff_ids) | ({self.spec.void_label_id} - {None})
-            sample["instance_offsets"] = instance_offsets(instances, label_map, stuff)
-        return sample
+        return self.decoder.sample(*self.transform(photo, label_map, instances, generator), index)
 
     def source(self, index: int, column: str) -> str:
         """What error messages call this image: its path, or data set, row and column."""
-        cell = self.table[index][column]
-        path = cell.get("path") if isinstance(cell, dict) else None
-        return str(path) if path else f"{self.name}, row {index}, column {column}"
+        return self.decoder.source(self.table[index], index, column)
 
     def photo(self, index: int) -> np.ndarray:
         """The decoded photo at its own size, (height, width, 3) uint8."""
         if index in self._photos:
             return self._photos[index]
-        photo = read_photo(self._content(index, "image"), self.source(index, "image"))
+        photo = self.decoder.photo(self.table[index], index)
         return self._keep(self._photos, index, photo, photo.shape[:2])
 
     def label_map(self, index: int) -> np.ndarray:
@@ -215,27 +203,15 @@ class SemanticImageDataset(Dataset):
         """The label map in the smallest dtype that holds it: what is cached."""
         if index in self._label_maps:
             return self._label_maps[index]
-        label_map = self.processor.decode_label_map(self._content(index, "label_map"), self.source(index, "label_map"))
-        label_map = label_map.astype(np.uint8 if self.spec.num_labels <= 256 else np.uint16)
+        label_map = self.decoder.label_map(self.table[index], index)
         return self._keep(self._label_maps, index, label_map, label_map.shape)
 
     def _instance_map(self, index: int, shape: tuple[int, int]) -> np.ndarray:
         if index in self._instance_maps:
             return self._instance_maps[index]
-        source, content = self.source(index, "instance_map"), self._content(index, "instance_map")
-        values = content if isinstance(content, np.ndarray) else np.asarray(open_image(content, source))
-        if values.ndim == 3:  # panoptic PNGs: id = R + 256 G + 256^2 B
-            values = values[..., :3].astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
-        if values.shape != shape:
-            raise ValueError(_sizes_differ(source, values.shape, shape))
-        return self._keep(self._instance_maps, index, values.astype(np.int32), shape)
-
-    def _content(self, index: int, column: str) -> Any:
-        """What a decoder takes: a path, a file object over bytes, or an array."""
-        cell = self.table[index][column]
-        if isinstance(cell, dict) and {"path", "bytes"} <= cell.keys():
-            return io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
-        return np.asarray(cell)
+        return self._keep(
+            self._instance_maps, index, self.decoder.instance_map(self.table[index], index, shape), shape
+        )
 
     def _keep(self, cache: dict[int, np.ndarray], index: int, array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         if self.cache_in_memory is None:  # decided once, from the first picture seen
@@ -274,7 +250,7 @@ class SemanticImageDataset(Dataset):
         for index, size in enumerate(scan.sizes):
             photo_size = self._photo_size(index)
             if size is not None and photo_size is not None and photo_size != size:
-                problems.append(_sizes_differ(self.source(index, "label_map"), size, photo_size))
+                problems.append(sizes_differ(self.source(index, "label_map"), size, photo_size))
         if problems:
             more = (
                 f" (and {len(problems) - 1} more; python -m dpsims_hf.data.inspect lists them)" if problems[1:] else ""
@@ -283,11 +259,11 @@ class SemanticImageDataset(Dataset):
 
     def _photo_size(self, index: int) -> tuple[int, int] | None:
         """(height, width) from the header; None where the photo must be decoded to know (EXIF rotation, bad file)."""
-        content = self._content(index, "image")
-        if isinstance(content, np.ndarray):
-            return content.shape[:2]
+        photo = content(self.table[index]["image"])
+        if isinstance(photo, np.ndarray):
+            return photo.shape[:2]
         try:
-            with Image.open(content) as image:
+            with Image.open(photo) as image:
                 return None if image.getexif().get(0x0112, 1) != 1 else (image.height, image.width)
         except (OSError, SyntaxError, Image.DecompressionBombError):
             raise ValueError(f"{self.source(index, 'image')}: cannot be read as an image; replace the file") from None
@@ -306,13 +282,6 @@ def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         else torch.tensor([sample[key] for sample in batch])
         for key, value in batch[0].items()
     }
-
-
-def _sizes_differ(source: str, size: tuple[int, ...], photo_size: tuple[int, ...]) -> str:
-    return (
-        f"{source}: size {size[0]}x{size[1]} (height x width) differs from its photo's "
-        f"{photo_size[0]}x{photo_size[1]}; export both at the same size"
-    )
 
 
 def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from ..image_processing_semantic import SemanticImageProcessor
 
 
 SPEC_FILE = "classes.json"
+PRESETS = Path(__file__).parent / "label_presets"
 
 
 @dataclass(frozen=True)
@@ -133,4 +134,18 @@ def _fields(content: dict[str, Any], classes: list[dict[str, Any]], path: Path) 
     }
 
 
-__all__ = ["SPEC_FILE", "DatasetSpec"]
+def label_presets() -> dict[str, Path]:
+    """The files of the known data sets' label spaces by name."""
+    return {path.stem: path for path in sorted(PRESETS.glob("*.json"))}
+
+
+def load_label_preset(name_or_file: str | Path) -> DatasetSpec:
+    """The label space of a known data set (a file in label_presets/), or of a classes.json."""
+    known = label_presets()
+    path = known.get(str(name_or_file), Path(name_or_file))
+    if not path.is_file():
+        raise ValueError(f"label preset {str(name_or_file)!r} is neither one of {', '.join(known)} nor a file")
+    return DatasetSpec.from_json(path)
+
+
+__all__ = ["SPEC_FILE", "DatasetSpec", "label_presets", "load_label_preset"]

@@ -4,13 +4,12 @@
 import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from ..data.specs import DatasetSpec
+from ..data.specs import DatasetSpec, label_presets
 from ..image_processing_files import listing, nearest_color
 from ..image_processing_semantic import SemanticImageProcessor
 from .color_tables import ClassNames, read_color_table
@@ -28,7 +27,6 @@ from .limits import (
 )
 
 
-PRESETS = Path(__file__).parents[1] / "data" / "label_presets"
 MODES = {
     "L": "8-bit index PNG",
     "LA": "8-bit index PNG with transparency",
@@ -94,7 +92,7 @@ class LabelFile:
 
 def label_spaces() -> tuple[str, ...]:
     """Names of the known label spaces."""
-    return tuple(path.stem for path in sorted(PRESETS.glob("*.json")))
+    return tuple(label_presets())
 
 
 @cache
@@ -106,7 +104,7 @@ def label_space(name: str) -> tuple[DatasetSpec, str]:
     """
     if name not in label_spaces():
         raise ValueError(f"label space {name[:60]!r} is unknown: choose one of {', '.join(label_spaces())}")
-    path = PRESETS / f"{name}.json"
+    path = label_presets()[name]
     return DatasetSpec.from_json(path), json.loads(path.read_text(encoding="utf-8")).get("note", "")
 
 

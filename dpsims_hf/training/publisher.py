@@ -10,7 +10,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from ..data import collate
-from .build import Datasets
+from .build_data import Datasets
 from .checkpoints import CheckpointStore
 from .ema import refresh_batch_norm
 from .reporting import draw_curves, draw_samples, log_image

@@ -5,7 +5,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from .build import Datasets
+from .build_data import Datasets
 from .options import RunOptions
 
 
