@@ -13,38 +13,46 @@ the process, so a resumed run continues exactly.
 import argparse
 import json
 import logging
-import signal
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
+from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import set_seed
-from torch import nn
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
 from dpsims_hf.hub import push_folder
-from dpsims_hf.training.build import build_networks, build_objective
-from dpsims_hf.training.build_data import add_data_arguments, build_datasets, build_loader
-from dpsims_hf.training.checkpoints import CheckpointStore, find_checkpoint, list_checkpoints
+from dpsims_hf.training.adaptive_augmentation import build_augmentation
+from dpsims_hf.training.batches import TrainingBatches
+from dpsims_hf.training.build import (
+    apply_memory_switches,
+    build_networks,
+    build_objective,
+    build_optimizers,
+    compile_networks,
+)
+from dpsims_hf.training.build_data import add_data_arguments, build_datasets
+from dpsims_hf.training.checkpoints import CheckpointError, CheckpointStore, clean_up, list_checkpoints
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
 from dpsims_hf.training.families import FAMILIES
+from dpsims_hf.training.interruption import StoppedElsewhere, StopSignals, agree, last_line
 from dpsims_hf.training.options import (
     FEATURE_SECTIONS,
     MIXED_PRECISIONS,
     RunOptions,
-    TrainingOptions,
     parse_override,
     resolve_options,
 )
-from dpsims_hf.training.publisher import Publisher
+from dpsims_hf.training.processes import check_processes, describe_processes, requested_processes
+from dpsims_hf.training.publisher import Publisher, reported_failures
 from dpsims_hf.training.recipes import RECIPES
 from dpsims_hf.training.reporting import TRACKERS, make_trackers
+from dpsims_hf.training.resume import resume
+from dpsims_hf.training.run_lock import lock_output_dir
 from dpsims_hf.training.step import Trainer
 from dpsims_hf.training.validation import add_validation_arguments, build_validation
 
@@ -95,6 +103,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--initialize_from", metavar="CHECKPOINT", help="new run from a checkpoint's weights")
     run.add_argument("--report_to", nargs="*", default=["tensorboard", "jsonl"], help=" ".join(TRACKERS))
     run.add_argument("--cpu", action="store_true", help="train on the CPU even if there is an accelerator")
+    run.add_argument("--expect_processes", type=int, metavar="N", help="refuse to run on another number of processes")
     run.add_argument("--max_train_steps", type=int)
     run.add_argument("--train_batch_size", type=int, help="per process and micro-batch")
     run.add_argument("--gradient_accumulation_steps", type=int)
@@ -121,7 +130,7 @@ def options_from_args(args: argparse.Namespace) -> RunOptions:
 
 
 def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> tuple:
-    """Build everything and hand it to accelerate; returns (trainer, publisher, loader)."""
+    """Build everything and hand it to accelerate; returns (trainer, publisher, batches)."""
     training = options.training
     datasets = build_datasets(args, options)
     spec = datasets.spec
@@ -131,8 +140,8 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     networks = build_networks(args, options, spec)
     objective, projection = build_objective(args, options, spec, accelerator.device)
     objective.prepare(networks["discriminator"])
-    if training.channels_last:
-        networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
+    objective.augmentation = build_augmentation(options, spec.void_label_id)
+    networks = apply_memory_switches(networks, training)
     ema = ExponentialMovingAverage(
         networks["generator"].to(accelerator.device), training.ema_decay, training.ema_warmup
     )
@@ -142,22 +151,11 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         networks = {name: convert_batch_norm(network) for name, network in networks.items()}
     for network in networks.values():
         network.train()
-    own = {
-        "generator": [
-            p for name in ("generator", "projection") if name in networks for p in networks[name].parameters()
-        ],
-        "discriminator": [p for p in networks["discriminator"].parameters() if p.requires_grad],
-    }
-    optimizers = {
-        "generator": torch.optim.Adam(own["generator"], fused=True, **adam_settings(training, "generator")),
-        "discriminator": torch.optim.Adam(
-            own["discriminator"], fused=True, **adam_settings(training, "discriminator")
-        ),
-    }
-    loader = build_loader(options, datasets.train, accelerator.num_processes)
-    prepared = accelerator.prepare(*networks.values(), *optimizers.values(), loader)
+    optimizers = build_optimizers(networks, training)
+    compile_networks(networks, training)
+    prepared = accelerator.prepare(*networks.values(), *optimizers.values())
     networks = dict(zip(networks, prepared, strict=False))
-    optimizers = dict(zip(optimizers, prepared[len(networks) :], strict=False))
+    optimizers = dict(zip(optimizers, prepared[len(networks) :], strict=True))
     trainer = Trainer(accelerator, options, objective, networks, optimizers, ema)
     store = CheckpointStore(
         accelerator,
@@ -169,17 +167,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     )
     validation = build_validation(args, datasets, options, accelerator)
     publisher = Publisher(trainer, store, datasets, Path(args.output_dir), _card(args, options), validation)
-    return trainer, publisher, prepared[-1]
-
-
-def adam_settings(training: TrainingOptions, network: str) -> dict[str, Any]:
-    """Learning rate and betas of one network's Adam (DP-SIMS Sec. 4.1)."""
-    rate = training.learning_rate_generator if network == "generator" else training.learning_rate_discriminator
-    return {"lr": float(rate), "betas": (float(training.adam_beta1), float(training.adam_beta2))}
-
-
-def _parameters(network: nn.Module | None) -> list[nn.Parameter]:
-    return [] if network is None else list(network.parameters())
+    return trainer, publisher, TrainingBatches(options, datasets.train, accelerator)
 
 
 def _card(args: argparse.Namespace, options: RunOptions) -> str:
@@ -192,91 +180,88 @@ def _card(args: argparse.Namespace, options: RunOptions) -> str:
     )
 
 
-@contextmanager
-def stop_signals(accelerator: Accelerator) -> Iterator[None]:
-    """SIGTERM and SIGINT ask for a checkpoint after the running step; a second one stops at once."""
-
-    def request_stop(signum: int, frame: Any) -> None:
-        accelerator.set_trigger()
-        signal.signal(signum, previous[signum])
-
-    previous = {signum: signal.signal(signum, request_stop) for signum in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
-
-
-def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> int:
-    """Build, resume, loop; returns the number of finished steps."""
-    trainer, publisher, loader = prepare_run(args, options, accelerator)
+def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> None:
+    """Build, resume, loop."""
+    trainer, publisher, batches = prepare_run(args, options, accelerator)
     discriminator = accelerator.unwrap_model(trainer.networks["discriminator"])
     if args.initialize_from:
         folder = Path(args.initialize_from)
         logger.info("weights of %s; new parameters: %s", folder, publisher.store.load_weights(folder) or "none")
-    step = resume(args, options, publisher.store, trainer) if args.resume_from_checkpoint else 0
-    fingerprint = discriminator.backbone.fingerprint() if hasattr(discriminator, "backbone") else None
-    if step:
-        loader = skip_first_batches(loader, step * options.training.gradient_accumulation_steps)
-    with stop_signals(accelerator):
-        step = loop(trainer, publisher, iter(loader), step, args.validation_steps)
+    step, fingerprint = 0, None
+    if args.resume_from_checkpoint:
+        progress = resume(args.output_dir, args.resume_from_checkpoint, options, publisher.store, trainer)
+        if progress is not None:
+            step = progress["step"]
+            batches.resume(progress.get("data"), step * options.training.gradient_accumulation_steps)
+    if hasattr(discriminator, "backbone"):
+        fingerprint = discriminator.backbone.fingerprint()
+    try:
+        with StopSignals() as signals:
+            loop(trainer, publisher, batches, step, signals, args.validation_steps)
+    except FloatingPointError as error:
+        good = [path.name for path in list_checkpoints(args.output_dir)] or ["none"]
+        raise FloatingPointError(f"{error}; not saved, the last good checkpoint is {good[-1]}") from error
     if fingerprint is not None:
         if discriminator.backbone.fingerprint() != fingerprint:
             raise RuntimeError("the frozen backbone changed during training: a bug; do not use the checkpoint")
         logger.info("frozen backbone unchanged, SHA-256 %s", fingerprint[:16])
-    return step
 
 
 def loop(
     trainer: Trainer,
     publisher: Publisher,
-    batches: Iterator[dict[str, torch.Tensor]],
+    batches: TrainingBatches,
     step: int,
+    signals: StopSignals,
     validation_steps: int = 0,
-) -> int:
-    """Steps until max_train_steps or a stop signal; logs, samples, validates and saves on the way."""
+) -> None:
+    """Steps until max_train_steps or until something stops the run; logs, samples, validates and saves on the way."""
     accelerator, training = trainer.accelerator, trainer.options.training
-    last = training.max_train_steps
+    last, saved, stop, failed = training.max_train_steps, step, False, False
+    source = iter(batches) if step < last else iter(())
     with tqdm(total=last, initial=step, unit="step", disable=not accelerator.is_local_main_process) as progress:
         while step < last:
-            log = trainer.step(step, [next(batches) for _ in range(training.gradient_accumulation_steps)])
+            micro_batches, problem = fetch(source, training.gradient_accumulation_steps)
+            stop, failed = agree(accelerator, signals.received is not None, problem is not None)
+            if stop or failed:
+                break
+            log = trainer.step(step, micro_batches)
+            batches.mark()
             step += 1
             progress.update()
-            stop = accelerator.check_trigger()
             if step % training.log_steps == 0 or step == last:
                 report(accelerator, progress, log, step)
             if training.sample_steps and (step % training.sample_steps == 0 or step == last):
                 publisher.samples(step)
             if validation_steps and step % validation_steps == 0:
                 report(accelerator, progress, publisher.validate(step), step)
-            if stop or step == last or (training.checkpointing_steps and step % training.checkpointing_steps == 0):
-                logger.info("saved %s", publisher.checkpoint(step))
-            if stop:
-                logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues", step)
-                break
-    return step
+            if training.checkpointing_steps and step % training.checkpointing_steps == 0 and step < last:
+                try:
+                    logger.info("saved %s", publisher.checkpoint(step, batches.position()))
+                    saved = step
+                except CheckpointError as error:  # there may be room again at the next one
+                    logger.warning("%s; older checkpoints are kept, training goes on and tries again", error)
+    if step > saved:
+        try:
+            logger.info("saved %s", publisher.checkpoint(step, batches.position()))
+        except CheckpointError as error:
+            if not failed:
+                raise
+            logger.warning("%s", error)
+    if stop:
+        logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues", step)
+    elif failed:
+        if problem is None:
+            raise StoppedElsewhere
+        raise ValueError(f"after step {step}: {last_line(problem)}") from problem
 
 
-def resume(args: argparse.Namespace, options: RunOptions, store: CheckpointStore, trainer: Trainer) -> int:
-    """Load a checkpoint; says which options differ from those that made it. Returns its step, 0 if there is none."""
-    folder = find_checkpoint(args.output_dir, args.resume_from_checkpoint)
-    if folder is None:
-        logger.info("no checkpoint in %s yet: starting anew", args.output_dir)
-        return 0
-    progress = store.load(folder)
-    for name, optimizer in trainer.optimizers.items():  # a changed rate counts; the stored one would come back
-        settings = adam_settings(options.training, name)
-        for group in optimizer.param_groups:
-            group.update(settings)
-    for key, value in options.flat().items():
-        before = progress["options"].get(key)
-        if before != value:
-            logger.info("changed since the checkpoint: %s = %s (was %s)", key, json.dumps(value), json.dumps(before))
-    logger.info("resumed from %s at step %d", folder, progress["step"])
-    if progress["step"] >= options.training.max_train_steps:
-        logger.info("nothing to do: max_train_steps is %d; raise it to go on", options.training.max_train_steps)
-    return progress["step"]
+def fetch(source: Iterator, count: int) -> tuple[list[dict[str, torch.Tensor]], Exception | None]:
+    """The micro-batches of a step, or the error of the data: other processes must hear of it before it is raised."""
+    try:
+        return [next(source) for _ in range(count)], None
+    except (ValueError, OSError, RuntimeError) as error:
+        return [], error
 
 
 def report(accelerator: Accelerator, progress: tqdm, log: dict[str, torch.Tensor], step: int) -> None:
@@ -285,15 +270,16 @@ def report(accelerator: Accelerator, progress: tqdm, log: dict[str, torch.Tensor
     values = torch.stack([log[name].float().to(accelerator.device) for name in names])
     values = accelerator.reduce(values, "mean").tolist()
     numbers = dict(zip(names, values, strict=True))
-    accelerator.log(numbers, step=step)
-    if accelerator.is_main_process:
-        text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-        progress.write(f"step {step}  {text}", file=sys.stdout)
-        sys.stdout.flush()
+    with reported_failures(f"numbers of step {step}"):
+        accelerator.log(numbers, step=step)
+        if accelerator.is_main_process:
+            text = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            progress.write(f"step {step}  {text}", file=sys.stdout)
+            sys.stdout.flush()
 
 
-def start(args: argparse.Namespace, options: RunOptions) -> Accelerator:
-    """The accelerator, the output folder and the record of options; refuses to mix two runs."""
+def make_accelerator(args: argparse.Namespace, options: RunOptions) -> Accelerator:
+    """The accelerator, with as many processes as were asked for."""
     accelerator = Accelerator(
         cpu=args.cpu,
         mixed_precision=options.training.mixed_precision,
@@ -303,21 +289,27 @@ def start(args: argparse.Namespace, options: RunOptions) -> Accelerator:
     )
     if not accelerator.is_main_process:
         logger.setLevel(logging.WARNING)
-    output_dir = Path(args.output_dir)
+    check_processes(accelerator.num_processes, requested_processes(args.expect_processes, os.environ))
+    logger.info("%s", describe_processes(accelerator, options.training))
+    return accelerator
+
+
+def open_output_dir(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> None:
+    """Remove what a killed run left half done, and record the options; refuses to mix two runs."""
+    output_dir, values = Path(args.output_dir), options.flat()
+    if accelerator.is_main_process:
+        for name in clean_up(output_dir):
+            logger.info("removed %s, which an earlier run left incomplete", output_dir / name)
+    accelerator.wait_for_everyone()
     if list_checkpoints(output_dir) and not args.resume_from_checkpoint:
         raise ValueError(
             f"{output_dir} holds checkpoints of an earlier run; add --resume_from_checkpoint latest to continue it, "
             "or choose another --output_dir"
         )
-    values = options.flat()
     if accelerator.is_main_process:
-        output_dir.mkdir(parents=True, exist_ok=True)
         record = {key: {"value": value, "source": options.source(key)} for key, value in values.items()}
         (output_dir / "training_options.json").write_text(json.dumps(record, indent=1))
-    accelerator.wait_for_everyone()
     accelerator.init_trackers("train", config={key: str(value) for key, value in values.items()})
-    logger.info("%d process(es) on %s, %s", accelerator.num_processes, accelerator.device, accelerator.mixed_precision)
-    return accelerator
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -332,11 +324,15 @@ def main(arguments: list[str] | None = None) -> int:
         if args.dry_run:
             print(options.describe())
             return 0
-        accelerator = start(args, options)
-        train(args, options, accelerator)
-        accelerator.end_training()
+        accelerator = make_accelerator(args, options)
+        with lock_output_dir(accelerator, args.output_dir):
+            open_output_dir(args, options, accelerator)
+            train(args, options, accelerator)
+            accelerator.end_training()
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except StoppedElsewhere:
         return 2
     if args.push_to_hub and accelerator.is_main_process:
         push_folder(list_checkpoints(args.output_dir)[-1], args.push_to_hub)

@@ -32,7 +32,7 @@ FAMILIES = {"oasis": (OASISGenerator, OASISDiscriminator), "dpgan": (DPGANGenera
 TITLES = {"oasis": "OASIS", "dpgan": "DP-GAN"}
 NOISE_DIM = 64  # of all published weights
 PATCH_BLOCKS = (4, 6)  # the down blocks that the originals' patch heads read
-IMAGE_SIZES = {"cityscapes": (256, 512)}  # (height, width) of the originals; 256x256 elsewhere
+IMAGE_SIZE = (256, 256)  # of the originals, where the data set has no other custom
 
 # Our tensor names -> the originals', by substitutions made one after the other.
 NAMES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
@@ -268,7 +268,7 @@ def _run(options: argparse.Namespace) -> str:
     family, spec, discriminator = options.family, _label_space(options), None
     num_labels, void = (spec.num_labels, spec.void_label_id) if spec else (options.num_labels, options.void_label_id)
     names = {"id2label": spec.id2label if spec else None, "void_label_id": void}
-    size = tuple(options.image_size or IMAGE_SIZES.get(options.label_preset, (256, 256)))
+    size = tuple(options.image_size or (spec and spec.crop_size) or IMAGE_SIZE)
     if options.discriminator:
         discriminator = _from_file(convert_discriminator, family, options.discriminator, num_labels, **names)
         check_multiples("image_size", size, discriminator.config.size_divisor)

@@ -1,7 +1,8 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Checkpoint folders: write them whole or not at all, give them a card, check them, push them to the Hub.
 
-Command: `python -m dpsims_hf.hub push DIR REPO_ID [--private]`.
+Commands: `python -m dpsims_hf.hub push DIR REPO_ID [--private] [--tag NAME]`, `... export CHECKPOINT DIR`,
+`... space REPO_ID --model NAME_OR_DIR`.
 """
 
 import argparse
@@ -16,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, ModelCard
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub import ModelCard
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
 
 from .model_card import CARD_PATH, fill_model_card, load_model_card_template
 from .pipeline_checkpoint_folder import CLOSURE_PATTERNS, DISCRIMINATOR_FOLDER, write_components
+from .publishing import publish
 
 
 # What save_model_folder writes; the rest of a folder that it replaces is kept, and push leaves it behind.
@@ -222,42 +223,47 @@ def _card_problems(path: Path) -> list[str]:
     return problems + ([f"{path} still has an unfilled field '{{{{'"] if "{{" in card.text else [])
 
 
-def push_folder(folder: str | os.PathLike, repo_id: str, private: bool = False, token: str | None = None) -> str:
-    """Check a checkpoint folder and upload it; only its model files, card, licence and pictures go.
+def published_files(folder: str | os.PathLike) -> dict[str, Path]:
+    """What of a checkpoint folder goes to the Hub, by its path there: model files, card, licence and pictures."""
+    folder = Path(folder)
+    top, below = (*MODEL_FILES, *CLOSURE_PATTERNS, *EXTRA_UPLOADS), ("config.json", "model*.safetensors*")
+    places = {folder: top, folder / DISCRIMINATOR_FOLDER: below}
+    return {
+        path.relative_to(folder).as_posix(): path
+        for place, patterns in places.items()
+        for pattern in patterns
+        for path in sorted(place.glob(pattern))
+        if path.is_file()
+    }
+
+
+def push_folder(
+    folder: str | os.PathLike, repo_id: str, private: bool = False, token: str | None = None, tag: str | None = None
+) -> str:
+    """Check a checkpoint folder and upload it in one commit; only what `published_files` names goes.
 
     Args:
         folder: written by `save_model_folder`.
-        repo_id: "user/name"; made if it does not exist.
+        repo_id: "user/name"; made if it does not exist. Model files of an older push that this folder lacks go.
         private: make it private.
         token: of the Hub; None takes the one stored by `hf auth login`.
+        tag: name of this revision, for `from_pretrained(..., revision=tag)`.
 
     Returns:
         The repository's address.
 
     Raises:
-        ValueError: if the folder is not fit to publish, listing why.
+        ValueError: if the folder is not fit to publish, listing why; or a `PublishError`.
     """
     problems = validate_model_folder(folder)
     if problems:
         raise ValueError(f"{folder} is not ready to publish: " + "; ".join(problems))
-    api = HfApi(token=token)
-    url = api.create_repo(repo_id, private=private, exist_ok=True, repo_type="model")
-    patterns = [*MODEL_FILES, *CLOSURE_PATTERNS, *EXTRA_UPLOADS]
-    patterns += [f"{DISCRIMINATOR_FOLDER}/{name}" for name in ("config.json", "model*.safetensors*")]
-    api.upload_folder(
-        repo_id=repo_id,
-        folder_path=folder,
-        allow_patterns=patterns,
-        ignore_patterns=["README.md", "*/*/*"],
-        commit_message="Upload model",
-    )
+    files: dict[str, Path | bytes] = dict(published_files(folder))
     # On the Hub the card's examples name the repository instead of the folder.
     card = (Path(folder) / "README.md").read_text(encoding="utf-8")
-    card = card.replace(f'path = "{CARD_PATH}"', f'path = "{repo_id}"')
-    api.upload_file(
-        repo_id=repo_id, path_or_fileobj=card.encode(), path_in_repo="README.md", commit_message="Upload model card"
-    )
-    return str(url)
+    files["README.md"] = card.replace(f'path = "{CARD_PATH}"', f'path = "{repo_id}"').encode()
+    stale = (*MODEL_FILES, *CLOSURE_PATTERNS, f"{DISCRIMINATOR_FOLDER}/*")
+    return publish(repo_id, files, "Upload model", private=private, token=token, tag=tag, replaces=stale)
 
 
 def export_folder(
@@ -291,6 +297,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("folder", metavar="DIR", help="checkpoint folder")
     command.add_argument("repo_id", metavar="REPO_ID", help="user/name on the Hub")
     command.add_argument("--private", action="store_true", help="make the repository private")
+    command.add_argument("--tag", metavar="NAME", help="name this revision")
+    command = commands.add_parser("space", help="write a Space's repository: the app, opened on a model")
+    command.add_argument("repo_id", metavar="REPO_ID", nargs="?", help="user/name of the Space; not with --output_dir")
+    command.add_argument("--model", required=True, help="name on the Hub, or a checkpoint folder that goes along")
+    command.add_argument("--title", help="of the Space")
+    command.add_argument("--private", action="store_true", help="make the Space private")
+    command.add_argument("--output_dir", metavar="DIR", help="write the files there instead of pushing them")
     command = commands.add_parser("export", help="training checkpoint -> folder to publish, with a card")
     command.add_argument("checkpoint", metavar="CHECKPOINT", help="a run's checkpoint-STEP")
     command.add_argument("output_dir", metavar="DIR", help="folder to write")
@@ -302,29 +315,34 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> str:
     if options.command == "push":
-        return push_folder(options.folder, options.repo_id, private=options.private)
+        return push_folder(options.folder, options.repo_id, private=options.private, tag=options.tag)
+    if options.command == "space":
+        return _run_space(options)
     fields = json.loads(Path(options.card_fields).read_text(encoding="utf-8")) if options.card_fields else {}
     if options.backbone_weights:
         fields["backbone_weights"] = options.backbone_weights
     return str(export_folder(options.checkpoint, options.output_dir, fields, getattr(torch, options.dtype)))
 
 
+def _run_space(options: argparse.Namespace) -> str:
+    from .space_repository import push_space, write_space
+
+    if bool(options.repo_id) == bool(options.output_dir):
+        raise ValueError("name the Space's REPO_ID, or --output_dir DIR (one of the two)")
+    if options.output_dir:
+        return str(write_space(options.output_dir, options.model, options.title))
+    return push_space(options.repo_id, options.model, options.title, options.private)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        result = _run(options)
-    except OfflineModeIsEnabled:
-        reason = "HF_HUB_OFFLINE is set; unset it to reach the Hub"
-    except LocalTokenNotFoundError:
-        reason = "no Hub token; run `hf auth login`, or set HF_TOKEN"
-    except (ValueError, OSError, HFValidationError, HfHubHTTPError, ConnectionError) as error:
-        reason = " ".join(str(error).split())
-    else:
-        print(result)
-        return 0
-    print(f"error: {reason}", file=sys.stderr)
-    return 1
+        print(_run(options))
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
 
 
 __all__ = [
@@ -332,6 +350,7 @@ __all__ = [
     "fill_model_card",
     "folded_copy",
     "load_model_card_template",
+    "published_files",
     "push_folder",
     "save_model_folder",
     "validate_model_folder",

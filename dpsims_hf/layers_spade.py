@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
 from transformers import initialization as init
 
+from .layers_checkpointing import CheckpointedBlock
 from .layers_noise import LabelNoiseConv2d
 
 
@@ -86,7 +87,7 @@ class LabelSpadeNorm(SpadeNorm):
         return super().forward(hidden, F.relu(self.embedding(*condition)))
 
 
-class SpadeResidualBlock(nn.Module):
+class SpadeResidualBlock(CheckpointedBlock):
     """Two SPADE-normalised convolutions and a learned shortcut where the width changes.
 
     Args:

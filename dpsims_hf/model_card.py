@@ -45,6 +45,7 @@ CARD_FIELDS = {
     "license_link": None,
     "datasets": None,
     "tags": (),
+    "eval_results": None,
 }
 
 
@@ -83,7 +84,8 @@ def fill_model_card(
         library_name="transformers",
         pipeline_tag="image-to-image",
         tags=["semantic-image-synthesis", "gan", *(tag for tag, _ in papers), *values["tags"]],
-        **{key: values[key] for key in ("license", "license_name", "license_link", "datasets")},
+        model_name=values["name"] if values["eval_results"] else None,
+        **{key: values[key] for key in ("license", "license_name", "license_link", "datasets", "eval_results")},
     )
     height, width = generator.config.image_size
     facts = {

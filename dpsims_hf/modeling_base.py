@@ -83,6 +83,7 @@ class SemanticGenerator(FoldableModel):
 
     base_model_prefix = "generator"
     main_input_name = "label_map"
+    supports_gradient_checkpointing = True  # its blocks are `CheckpointedBlock`s
     to_image: nn.Module
 
     def _features(

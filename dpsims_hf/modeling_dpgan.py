@@ -8,13 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_dpgan import DPGANGeneratorConfig
+from .layers_checkpointing import CheckpointedBlock
 from .layers_label import resize_labels
 from .layers_noise import LabelNoiseConv2d
 from .layers_spade import SpadeNorm, SpadeResidualBlock
 from .modeling_base import SemanticGenerator, init_by_xavier
 
 
-class PyramidLevel(nn.Module):
+class PyramidLevel(CheckpointedBlock):
     """Convolution -> batch norm -> ReLU ("ConvBlock" of Table 6).
 
     Args:

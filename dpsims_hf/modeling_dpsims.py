@@ -15,13 +15,14 @@ from transformers import initialization as init
 
 from .configuration_dpsims import DPSIMSGeneratorConfig
 from .layers_attention import CrossAttentionNoise, NoiseMapping, SelfAttention
+from .layers_checkpointing import CheckpointedBlock
 from .layers_label import LabelConv2d, PositionCode, resize_labels
 from .layers_noise import noise_map
 from .layers_spade import SpadeNorm, SpadeResidualBlock, init_spectral_norm
 from .modeling_base import SemanticGenerator
 
 
-class LabelPyramidLevel(nn.Module):
+class LabelPyramidLevel(CheckpointedBlock):
     """One level of the label-map encoder: conv -> BN -> GELU -> noise -> self-attention -> pointwise conv.
 
     Args:

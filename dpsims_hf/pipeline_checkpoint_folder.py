@@ -18,7 +18,12 @@ from transformers import BaseImageProcessor, PreTrainedModel
 
 # The files that travel with a checkpoint.
 CLOSURE_PATTERNS = ("configuration_*.py", "modeling_*.py", "layers_*.py", "image_processing_*.py", "pipeline_*.py")
-PIPELINE_FILES = ("pipeline_semantic_image_synthesis.py", "pipeline_checkpoint_folder.py", "pipeline_noise.py")
+PIPELINE_FILES = (
+    "pipeline_semantic_image_synthesis.py",
+    "pipeline_checkpoint_folder.py",
+    "pipeline_instances.py",
+    "pipeline_noise.py",
+)
 PIPELINE_CLASS = "SemanticImageSynthesisPipeline"
 DISCRIMINATOR_FOLDER = "discriminator"
 

@@ -463,7 +463,7 @@ def test_files_that_hold_no_state_dict(tmp_path: Path, capsys):
         (["--num_labels", "6"], ("5 classes", "not 6", "--num_labels")),
         (["--label_preset", "camvid", "--num_labels", "5"], ("camvid has 12", "--num_labels is 5")),
         (["--noise_dim", "64"], ("13 input channels", "5 (classes) + 64 (noise)", "--noise_dim")),
-        (["--label_preset", "ade"], ("'ade'", "ade20k, camvid, cityscapes, coco_stuff")),
+        (["--label_preset", "ade"], ("'ade'", "ade20k, camvid, cityscapes, cityscapes_train_ids, coco_stuff")),
         (["--void_label_id", "5"], ("void_label_id 5", "0..4")),
         (["--image_size", "96", "64"], ("96x64", "64")),
     ],

@@ -268,7 +268,7 @@ def test_a_class_without_a_match_is_an_error_where_nothing_is_void(without_void)
 
 
 def test_every_preset_reads_itself_and_unknown_spaces_open_no_file(processor):
-    assert label_spaces() == ("ade20k", "camvid", "cityscapes", "coco_stuff")
+    assert label_spaces() == ("ade20k", "camvid", "cityscapes", "cityscapes_train_ids", "coco_stuff")
     for space in label_spaces():
         spec, note = label_space(space)
         own = spec.image_processor()

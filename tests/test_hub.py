@@ -1,20 +1,18 @@
 """Checkpoint folders: written whole, replaced safely, small, with a card; and pushed to a server that speaks the Hub's
 protocol."""
 
-import base64
-import hashlib
 import json
 import os
 import stat
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hub_server import HubServer, hub_server
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel
@@ -307,116 +305,10 @@ def test_pushing_nothing(tmp_path, capsys):
     assert "absent is no folder" in capsys.readouterr().err
 
 
-class FakeHub(ThreadingHTTPServer):
-    """The part of the Hub's protocol that pushing and loading need; keeps what it is given."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), FakeHubHandler)
-        self.created: list[dict] = []
-        self.objects: dict[str, bytes] = {}  # LFS
-        self.files: dict[str, bytes] = {}
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class FakeHubHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: FakeHub
-    sha = "a" * 40
-
-    def log_message(self, *args) -> None:
-        pass
-
-    def reply(self, body: bytes | dict | list = b"", status: int = 200, **headers: str) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(data)), "Content-Type": "application/json", **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-
-    def do_PUT(self) -> None:
-        self.server.objects[self.path.rsplit("/", 1)[1]] = self.body()
-        self.reply()
-
-    def do_POST(self) -> None:
-        body = self.body()
-        if self.path == "/api/repos/create":
-            self.server.created.append(json.loads(body))
-            self.reply({"url": f"{self.server.url}/user/model", "id": "x", "name": "user/model"})
-        elif self.path == "/api/validate-yaml":
-            self.reply({"errors": [], "warnings": []})
-        elif "/preupload/" in self.path:
-            paths = [entry["path"] for entry in json.loads(body)["files"]]
-            modes = [{"path": p, "uploadMode": "lfs" if p.endswith("safetensors") else "regular"} for p in paths]
-            self.reply({"files": [{**mode, "shouldIgnore": False} for mode in modes]})
-        elif self.path.endswith("/info/lfs/objects/batch"):
-            objects = [
-                {**entry, "actions": {"upload": {"href": f"{self.server.url}/lfs/{entry['oid']}"}}}
-                for entry in json.loads(body)["objects"]
-            ]
-            self.reply({"transfer": "basic", "objects": objects})
-        elif "/commit/" in self.path:
-            self.commit([json.loads(line) for line in body.splitlines()])
-        else:
-            self.reply({"error": "not found"}, 404)
-
-    def commit(self, entries: list[dict]) -> None:
-        for entry in entries:
-            value = entry["value"]
-            if entry["key"] == "file":
-                self.server.files[value["path"]] = base64.b64decode(value["content"])
-            elif entry["key"] == "lfsFile":
-                self.server.files[value["path"]] = self.server.objects[value["oid"]]
-        url = f"{self.server.url}/user/model/commit/{self.sha}"
-        self.reply({"success": True, "commitOid": self.sha, "commitUrl": url, "hookOutput": ""})
-
-    def do_GET(self) -> None:
-        path = self.path.split("?")[0]
-        if "/resolve/" in path:
-            name = path.split("/resolve/", 1)[1].split("/", 1)[1]
-            if name not in self.server.files:
-                self.reply(b"", 404, X_Error_Code="EntryNotFound", X_Repo_Commit=self.sha)
-                return
-            data = self.server.files[name]
-            self.reply(data, ETag=f'"{hashlib.sha256(data).hexdigest()}"', X_Repo_Commit=self.sha)
-        elif "/tree/" in path:
-            self.reply([{"type": "file", "path": n, "size": len(d), "oid": "0"} for n, d in self.server.files.items()])
-        elif path.startswith("/api/models/user/model"):
-            siblings = [{"rfilename": name} for name in self.server.files]
-            self.reply({"id": "user/model", "modelId": "user/model", "sha": self.sha, "siblings": siblings})
-        else:
-            self.reply({"error": "not found"}, 404)
-
-    do_HEAD = do_GET
-
-
 @pytest.fixture
-def hub():
-    server = FakeHub()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def with_hub(hub: FakeHub, home: Path, *command: str) -> subprocess.CompletedProcess:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": "hf_x", "HF_HUB_DISABLE_XET": "1"}
-    environment |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONPATH": str(PACKAGE.parent)}
-    environment |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    return subprocess.run(
-        [sys.executable, *command],
-        env=environment,
-        cwd=home,
-        capture_output=True,
-        text=True,
-    )
+def hub() -> Iterator[HubServer]:
+    with hub_server() as server:
+        yield server
 
 
 LOAD_FROM_HUB = """
@@ -440,22 +332,39 @@ def test_push_and_load_by_name(tmp_path, hub, generator, processor):
     (folder / "training_state").mkdir()
     (folder / "training_state" / "model.safetensors").write_bytes(b"not for the public")
     (folder / "secrets.txt").write_text("not for the public")
-    run = with_hub(hub, tmp_path, "-m", "dpsims_hf.hub", "push", str(folder), "user/model", "--private")
+    run = hub.run(tmp_path, "-m", "dpsims_hf.hub", "push", str(folder), "user/model", "--private", "--tag", "v1")
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == f"{hub.url}/user/model"
-    assert hub.created[0]["name"] == "model" and hub.created[0]["visibility"] == "private"
-    assert set(hub.files) == names(folder) - {"training_state/model.safetensors", "secrets.txt"}
-    for name, data in hub.files.items():
+    repository = hub.repositories["model", "user/model"]
+    assert repository.settings["visibility"] == "private"
+    assert len(repository.commits) == 2 and repository.tags == {"v1": repository.commits[-1][0]}
+    assert set(repository.files) == names(folder) - {"training_state/model.safetensors", "secrets.txt"}
+    for name, data in repository.files.items():
         expected = (folder / name).read_bytes()
         if name == "README.md":
             assert b'path = "."' in expected and data == expected.replace(b'path = "."', b'path = "user/model"')
         else:
             assert data == expected, name
-    run = with_hub(hub, tmp_path, "-c", LOAD_FROM_HUB, str(tmp_path / "images.npy"))
+    run = hub.run(tmp_path, "-c", LOAD_FROM_HUB, str(tmp_path / "images.npy"))
     assert run.returncode == 0, run.stderr
     assert "'user/model' has no discriminator" in run.stdout
     expected = processor.postprocess(generate(AutoModel.from_pretrained(folder)), "np")
     assert np.array_equal(np.load(tmp_path / "images.npy"), expected)
+
+
+def test_a_second_push_replaces_the_model_and_moves_the_tag(tmp_path, hub, generator, processor, discriminator):
+    push = ("-m", "dpsims_hf.hub", "push")
+    folder = save_model_folder(tmp_path / "model", generator, processor, discriminator)
+    assert hub.run(tmp_path, *push, str(folder), "user/model", "--tag", "best").returncode == 0
+    repository = hub.repositories["model", "user/model"]
+    repository.commit(repository.files | {"notes.txt": b"by hand", "model-00001-of-00002.safetensors": b"old"})
+    with torch.no_grad():
+        generator.to_image.bias.fill_(0.25)
+    save_model_folder(folder, generator, processor)
+    run = hub.run(tmp_path, *push, str(folder), "user/model", "--tag", "best")
+    assert run.returncode == 0, run.stderr
+    assert set(repository.files) == names(folder) | {"notes.txt"}, "the old discriminator and shard are gone"
+    assert repository.tags == {"best": repository.commits[-1][0]}
 
 
 def test_push_without_reaching_the_hub(tmp_path, generator, processor):

@@ -15,6 +15,7 @@ from dpsims_hf import (
     SemanticImageProcessor,
     SemanticImageSynthesisPipeline,
 )
+from dpsims_hf.data import instance_offsets
 from dpsims_hf.pipeline_noise import RESAMPLE_SEED_OFFSET
 
 
@@ -38,8 +39,9 @@ def tiny_generator(**overrides) -> DPSIMSGenerator:
     return generator.eval()
 
 
-def tiny_processor() -> SemanticImageProcessor:
-    return SemanticImageProcessor(id2label=NAMES, size={"height": SIZE[0], "width": SIZE[1]}, size_divisor=8)
+def tiny_processor(**overrides) -> SemanticImageProcessor:
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    return SemanticImageProcessor(id2label=NAMES, size=size, size_divisor=8, **overrides)
 
 
 def tiny_discriminator() -> DPSIMSDiscriminator:
@@ -340,5 +342,42 @@ def test_instance_offsets_reach_the_network():
     assert not np.array_equal(
         pixels(pipe(street(), num_images_per_label_map=2, instance_offsets=offsets).images), flat
     )
-    with pytest.raises(ValueError, match="instance_offsets"):
-        pipe(street())
+
+
+def two_cars() -> tuple[np.ndarray, np.ndarray]:
+    """A label map with two cars that touch, as one region; and their instance map."""
+    label_map, instances = np.zeros(SIZE, dtype=np.uint8), np.zeros(SIZE, dtype=np.uint16)
+    label_map[20:28, 10:40] = 2
+    instances[20:28, 10:20], instances[20:28, 20:40] = 2001, 2002
+    return label_map, instances
+
+
+def test_instances_come_from_a_map_or_from_connected_regions(tmp_path):
+    pipe = SemanticImageSynthesisPipeline(tiny_generator(use_instance_offsets=True), tiny_processor(stuff_ids=[0, 1]))
+    label_map, instances = two_cars()
+    Image.fromarray(instances).save(tmp_path / "instances.png")
+    rgb = np.stack([instances & 255, instances >> 8, 0 * instances], axis=-1).astype(np.uint8)
+    given = {"seed": 3, "num_images_per_label_map": 1}
+    wanted = pixels(pipe(label_map, instance_offsets=instance_offsets(instances)[None], **given).images)
+    for instance_map in (instances, str(tmp_path / "instances.png"), rgb, [instances], instances.repeat(2, 0)):
+        assert np.array_equal(pixels(pipe(label_map, instance_map=instance_map, **given).images), wanted)
+    as_one = instance_offsets((label_map == 2).astype(np.int64))[None]
+    alone = pixels(pipe(label_map, **given).images)
+    assert np.array_equal(alone, pixels(pipe(label_map, instance_offsets=as_one, **given).images))
+    assert not np.array_equal(alone, wanted)
+    walk = pipe.interpolate(label_map, seed_from=3, seed_to=4, steps=2, instance_map=instances).images
+    assert np.array_equal(pixels(walk[:1]), wanted)
+
+
+def test_instance_maps_that_do_not_fit():
+    label_map, instances = two_cars()
+    pipe = SemanticImageSynthesisPipeline(tiny_generator(use_instance_offsets=True), tiny_processor())
+    with pytest.raises(ValueError, match="2 instance maps for 1 label maps: pass one for each"):
+        pipe(label_map, instance_map=[instances, instances])
+    with pytest.raises(ValueError, match="instance map 0: a float64 array .* is no instance map"):
+        pipe(label_map, instance_map=instances.astype(float))
+    plain = SemanticImageSynthesisPipeline(tiny_generator(), tiny_processor())
+    with pytest.raises(ValueError, match="takes no instances: leave instance_map out"):
+        plain(label_map, instance_map=instances)
+    with pytest.raises(ValueError, match=r"stuff_ids \[9\] are out of range"):
+        tiny_processor(stuff_ids=[9])

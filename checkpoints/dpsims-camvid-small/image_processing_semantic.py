@@ -55,6 +55,7 @@ class SemanticImageProcessor(BaseImageProcessor):
         do_resize: False ignores `size`.
         color_tolerance: Colour files: a colour this near (Euclidean, 0..255 units) to a class colour is that class.
         max_unmatched_share: Colour files: share of pixels with unknown colours above which decoding raises.
+        stuff_ids: Labels without objects, for models that take instances; void has none in any case.
     """
 
     model_input_names = ["label_map", "pixel_values"]
@@ -70,6 +71,7 @@ class SemanticImageProcessor(BaseImageProcessor):
         do_resize: bool = True,
         color_tolerance: float = 16.0,
         max_unmatched_share: float = 0.05,
+        stuff_ids: list[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -82,6 +84,7 @@ class SemanticImageProcessor(BaseImageProcessor):
         self.do_resize = do_resize
         self.color_tolerance = color_tolerance
         self.max_unmatched_share = max_unmatched_share
+        self.stuff_ids = sorted({int(label_id) for label_id in stuff_ids or []} | ({void_label_id} - {None}))
         self._validate()
 
     def _validate(self) -> None:
@@ -99,6 +102,10 @@ class SemanticImageProcessor(BaseImageProcessor):
                 raise ValueError(f"palette: {names} share the colour {rgb}; every class needs its own colour")
         if self.void_label_id is not None and not 0 <= self.void_label_id < n:
             raise ValueError(f"void_label_id {self.void_label_id} is out of range: legal are 0..{n - 1} or None")
+
+        wrong = [label_id for label_id in self.stuff_ids if not 0 <= label_id < n]
+        if wrong:
+            raise ValueError(f"stuff_ids {wrong} are out of range: legal are 0..{n - 1}")
 
     @property
     def num_labels(self) -> int:

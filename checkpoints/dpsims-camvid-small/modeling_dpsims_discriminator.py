@@ -133,7 +133,11 @@ class FrozenBackbone(nn.Module):
         """Features of images (batch, 3, height, width) in [-1, 1], fine to coarse, each (batch, C_l, H_l, W_l)."""
         mean = pixel_values.new_tensor(self.mean).view(1, 3, 1, 1)
         std = pixel_values.new_tensor(self.std).view(1, 3, 1, 1)
-        features = self.network(((pixel_values + 1) / 2 - mean) / std)
+        # Weights that take no gradient may be kept in a smaller type than the rest of the model.
+        dtype = next(self.network.parameters()).dtype
+        features = self.network((((pixel_values + 1) / 2 - mean) / std).to(dtype))
+        if dtype != pixel_values.dtype:
+            features = [level.to(pixel_values.dtype) for level in features]
         return [level if self.channels_first else level.permute(0, 3, 1, 2) for level in features]
 
 

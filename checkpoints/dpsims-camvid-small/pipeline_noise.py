@@ -247,7 +247,7 @@ def _components_under(label_map: torch.Tensor, points: Any) -> list[torch.Tensor
     places = [_checked_point(pair, *label_map.shape) for pair in pairs]
     if not places:
         return []
-    components = _label_components(label_map)
+    components = label_components(label_map)
     return [components == number for number in dict.fromkeys(int(components[place]) for place in places)]
 
 
@@ -265,7 +265,7 @@ def _checked_point(point: Any, height: int, width: int) -> tuple[int, int]:
     return row, column
 
 
-def _label_components(label_map: torch.Tensor) -> torch.Tensor:
+def label_components(label_map: torch.Tensor) -> torch.Tensor:
     """Number every pixel's connected component; (height, width) int64, equal within a component and nowhere else."""
     # A run is a stretch of equal pixels in a row. Runs of one class that touch across two rows are one component.
     starts = torch.ones(label_map.shape, dtype=torch.bool)
@@ -290,6 +290,7 @@ __all__ = [
     "Selection",
     "check_has_noise",
     "connected_component",
+    "label_components",
     "image_seeds",
     "region_noise",
     "resample_seeds",

@@ -20,6 +20,7 @@ from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreT
 from transformers.utils import cached_file
 
 from .pipeline_checkpoint_folder import DISCRIMINATOR_FOLDER, check_folder, write_components
+from .pipeline_instances import batch_instance_offsets
 from .pipeline_noise import Selection, check_has_noise, image_seeds, region_noise, resample_seeds, walk_noise
 
 
@@ -171,6 +172,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         resample_seed: int | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
+        instance_map: Any = None,
         instance_offsets: torch.Tensor | None = None,
         size: dict[str, int] | None = None,
         batch_size: int = 1,
@@ -199,7 +201,9 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
                 first new noise of a seed is the one that an image of this seed has everywhere.
             output_type: "pil", "np" or "pt".
             return_dict: a `SemanticImageSynthesisOutput`, else (images, seeds).
-            instance_offsets: (label maps, 2, height, width), for models that use them.
+            instance_map: for models that take instances, one id per object, 0 is none; one per label map, or one for
+                all. None takes every connected region of a class for one object.
+            instance_offsets: (label maps, 2, height, width) in its place.
             size: {"height", "width"} instead of the checkpoint's.
             batch_size: images per forward pass. With 1 an image is the same bit for bit whatever is made beside it;
                 more is faster on an accelerator.
@@ -219,7 +223,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         base = torch.cat([self._seed_noise(s) for s in seeds]) if noise is None else noise
         maps = [selection.region_map(single, self.processor.id2label) for single in label_maps]
         plans = [[region_noise(base, new_seeds, regions, self.generator_model.sample_noise)] for regions in maps]
-        images = self._generate(label_maps, plans, instance_offsets, batch_size, output_type, autocast_dtype)
+        offsets = self._offsets(label_maps, instance_map, instance_offsets)
+        images = self._generate(label_maps, plans, offsets, batch_size, output_type, autocast_dtype)
         seeds, new_seeds = seeds * len(label_maps), new_seeds and new_seeds * len(label_maps)
         return SemanticImageSynthesisOutput(images, seeds, new_seeds) if return_dict else (images, seeds)
 
@@ -235,6 +240,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         resample_points: Sequence | np.ndarray | torch.Tensor | None = None,
         output_type: str = "pil",
         return_dict: bool = True,
+        instance_map: Any = None,
         instance_offsets: torch.Tensor | None = None,
         size: dict[str, int] | None = None,
         batch_size: int = 1,
@@ -252,7 +258,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             seed_from, seed_to: the ends.
             steps: images per walk, both ends included; at least 2.
             resample_labels, resample_regions, resample_points: as in `__call__`.
-            output_type, return_dict, instance_offsets, size, batch_size, autocast_dtype: as in `__call__`.
+            output_type, return_dict, instance_map, instance_offsets, size, batch_size, autocast_dtype: as in
+                `__call__`.
 
         Raises:
             ValueError: as `__call__`; also for fewer than 2 steps, and if the model has no noise.
@@ -266,7 +273,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         start, end = (self._seed_noise(seed) for seed in (seed_from, seed_to))
         maps = [selection.region_map(single, self.processor.id2label) for single in label_maps]
         plans = [walk_noise(start, end, steps, not selection.is_empty, regions) for regions in maps]
-        images = self._generate(label_maps, plans, instance_offsets, batch_size, output_type, autocast_dtype)
+        offsets = self._offsets(label_maps, instance_map, instance_offsets)
+        images = self._generate(label_maps, plans, offsets, batch_size, output_type, autocast_dtype)
         seeds = [seed_from] + [None] * (steps - 2) + [seed_to if selection.is_empty else None]
         seeds *= len(label_maps)
         return SemanticImageSynthesisOutput(images, seeds) if return_dict else (images, seeds)
@@ -314,6 +322,16 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
     def _seed_noise(self, seed: int) -> torch.Tensor:
         """(1, noise_dim): what `sample_noise` gives for this seed."""
         return self.generator_model.sample_noise(1, generator=torch.Generator().manual_seed(seed))
+
+    def _offsets(self, label_maps: torch.Tensor, instance_map: Any, given: Any) -> torch.Tensor | None:
+        """(label maps, 2, height, width) for a model that takes instances, else None."""
+        if not getattr(self.generator_model.config, "use_instance_offsets", False):
+            if instance_map is not None:
+                raise ValueError("this model takes no instances: leave instance_map out")
+            return given
+        if given is not None:
+            return given
+        return batch_instance_offsets(label_maps, instance_map, getattr(self.processor, "stuff_ids", ()))
 
     def _generate(
         self, label_maps: torch.Tensor, plans: list, offsets: Any, batch_size: int, output_type: str, autocast: Any

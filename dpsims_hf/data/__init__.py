@@ -3,8 +3,8 @@
 Importing it is light: the `datasets` library comes when a data set is opened.
 """
 
+from ..pipeline_instances import instance_offsets
 from .dataset import SemanticImageDataset, collate
-from .instance_offsets import instance_offsets
 from .samplers import DrawSampler, rare_class_weights
 from .specs import DatasetSpec
 from .synthetic import write_synthetic_dataset

@@ -1,10 +1,10 @@
 """Pairs of photo and label map for training and evaluation, from a local folder or from the Hub, on one path.
 
 A local folder is DIR/{train,val}/images/NAME.jpg|png + labels/NAME.png (+ instances/NAME.png) with DIR/classes.json.
-Label files are decoded by `SemanticImageProcessor.decode_label_map` and nowhere else.
+Label files are decoded by `RowDecoder` and nowhere else.
 """
 
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
-from ..image_processing_files import listing
+from .bad_samples import ATTEMPTS, BadSampleError, BadSamples, replacement_index
+from .cache_folder import computed_once, content_fingerprint
+from .hub_loading import resolve_hub_dataset
+from .label_scan import LabelScan, photo_problems, read_scan, scan_labels, write_scan
+from .layouts import LAYOUT, files_table, paired_files
 from .rows import RowDecoder, content, sizes_differ
 from .specs import DatasetSpec
 from .transforms import JointTransform, stateless_generator
@@ -23,23 +26,10 @@ from .transforms import JointTransform, stateless_generator
 if TYPE_CHECKING:
     import datasets
 
+    from .decode_cache import DecodedRows
+
 AUGMENTATION_STREAM = 2  # keeps the draws of the augmentation apart from those of the order (samplers.py)
 CACHE_LIMIT = 1 << 30  # bytes of decoded pictures kept in memory when cache_in_memory is None
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-LAYOUT = "DIR/{train,val}/images/NAME.jpg|png + DIR/{train,val}/labels/NAME.png + DIR/classes.json"
-
-
-@dataclass
-class LabelScan:
-    """What one pass over all label files found.
-
-    `pixel_counts` (images, num_labels) int64, a row of zeros for a bad file; `sizes` (height, width) of each label
-    map, None for a bad one; `problems` one line per bad file.
-    """
-
-    pixel_counts: np.ndarray
-    sizes: list[tuple[int, int] | None]
-    problems: list[str]
 
 
 class SemanticImageDataset(Dataset):
@@ -56,8 +46,12 @@ class SemanticImageDataset(Dataset):
         transform: The joint transform; its `size` is also the evaluation size.
         seed: Seed of the augmentation.
         use_instance_offsets: Also return `instance_offsets`.
-        cache_in_memory: Keep decoded pictures in memory; None does so if all of them take less than 1 GiB.
+        cache_in_memory: Keep decoded pictures in memory as they come, in each process; None does so if all of them
+            take less than 1 GiB. Workers share what `use_decoded` is given instead.
         name: What errors and reports call the set.
+        bad_samples: What is done about samples that cannot be read; None ends with an error at the first.
+        cache_dir: Folder that keeps what `validate` and `class_presence` found, by the content of the set; None
+            computes it anew for each object.
     """
 
     def __init__(
@@ -69,6 +63,8 @@ class SemanticImageDataset(Dataset):
         use_instance_offsets: bool = False,
         cache_in_memory: bool | None = None,
         name: str = "data set",
+        bad_samples: BadSamples | None = None,
+        cache_dir: str | Path | None = None,
     ) -> None:
         if not len(table):
             raise ValueError(f"{name}: no images; expected {LAYOUT}")
@@ -81,7 +77,11 @@ class SemanticImageDataset(Dataset):
         self._photos: dict[int, np.ndarray] = {}
         self._label_maps: dict[int, np.ndarray] = {}
         self._instance_maps: dict[int, np.ndarray] = {}
+        self.bad_samples = bad_samples or BadSamples()
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
         self._scan: LabelScan | None = None
+        self._problems: dict[int, str] | None = None
+        self._decoded: DecodedRows | None = None
 
     # -- construction ---------------------------------------------------------------------------------------------
 
@@ -90,75 +90,68 @@ class SemanticImageDataset(Dataset):
         cls,
         data_dir: str | Path,
         split: str,
-        transform: JointTransform,
+        transform: JointTransform | None = None,
         spec: DatasetSpec | None = None,
         use_instance_offsets: bool = False,
         **kwargs: Any,
     ) -> "SemanticImageDataset":
-        """Open DIR/SPLIT; `spec` None reads DIR/classes.json; `kwargs` go to the constructor.
+        """Open DIR/SPLIT.
+
+        Args:
+            data_dir: The folder.
+            split: Its sub-folder.
+            transform: The joint transform; None takes the spec's.
+            spec: The label space; None reads DIR/classes.json.
+            use_instance_offsets: Also read instances/ and return `instance_offsets`.
+            kwargs: Of the constructor.
 
         Raises:
             ValueError: missing or empty folder, image without label, label without image.
         """
-        import datasets
-
         root = Path(data_dir) / split
-        photos = _files(root / "images", PHOTO_SUFFIXES)
-        columns = {"image": photos, "label_map": _files(root / "labels", (".png",))}
-        if use_instance_offsets:
-            columns["instance_map"] = _files(root / "instances", (".png",))
-        for column in list(columns)[1:]:
-            _require_pairs(
-                photos, columns[column], root, {"label_map": "label", "instance_map": "instance map"}[column]
-            )
+        columns = paired_files(root, use_instance_offsets)
         spec = spec or DatasetSpec.from_folder(data_dir)
-        paths = {column: [str(files[stem]) for stem in sorted(photos)] for column, files in columns.items()}
-        table = datasets.Dataset.from_dict(paths)
-        for column in columns:  # undecoded: the bytes stay exact, and one processor decodes labels everywhere
-            table = table.cast_column(column, datasets.Image(decode=False))
+        table = files_table({column: [files[stem] for stem in sorted(files)] for column, files in columns.items()})
+        transform = transform or spec.transform()
         return cls(table, spec, transform, use_instance_offsets=use_instance_offsets, name=str(root), **kwargs)
 
     @classmethod
     def from_hub(
         cls,
-        dataset_name: str,
-        split: str,
-        transform: JointTransform,
-        spec: DatasetSpec,
-        image_column: str = "image",
-        label_column: str = "label_map",
+        dataset_name: str | Path,
+        split: str | None = None,
+        transform: JointTransform | None = None,
+        spec: DatasetSpec | None = None,
+        image_column: str | None = None,
+        label_column: str | None = None,
         instance_column: str | None = None,
         load_kwargs: dict[str, Any] | None = None,
+        use_instance_offsets: bool | None = None,
         **kwargs: Any,
     ) -> "SemanticImageDataset":
         """Open what `datasets.load_dataset(dataset_name, split=split, **load_kwargs)` gives (Hub id, or local files).
 
+        What is not given is looked up, see `resolve_hub_dataset`: in the repository's classes.json, else in what the
+        spec lists about the repository.
+
         Args:
             dataset_name: Repository id, folder or builder name.
-            split: Name of the split; `transform`: the joint transform.
-            spec: The label space (a Hub set carries no classes.json; write one).
+            split: Name of the split, None: the one to train on.
+            transform: The joint transform; None takes the spec's.
+            spec: The label space; None: the repository's, or that of the known set which lists the repository.
             image_column: Column of the photos.
-            label_column: Column of the label maps (images or 2-D arrays).
+            label_column: Column of the label maps (images, arrays or nested lists).
             instance_column: Column of the instance maps; given, `instance_offsets` are returned.
-            load_kwargs: Further arguments of `load_dataset`; `kwargs` go to the constructor.
+            load_kwargs: Further arguments of `load_dataset`.
+            use_instance_offsets: Return `instance_offsets` from the column that is known; None: if one is given.
+            kwargs: Of the constructor.
         """
-        import datasets
-
-        table = datasets.load_dataset(dataset_name, split=split, **(load_kwargs or {}))
-        columns = {"image": image_column, "label_map": label_column}
-        if instance_column is not None:
-            columns["instance_map"] = instance_column
-        missing = sorted(set(columns.values()) - set(table.column_names))
-        if missing:
-            raise ValueError(f"{dataset_name}: no column {listing(missing)}; it has {listing(table.column_names)}")
-        table = table.select_columns(list(columns.values())).rename_columns(
-            {v: k for k, v in columns.items() if v != k}
-        )
-        for column in columns:
-            if isinstance(table.features[column], datasets.Image):
-                table = table.cast_column(column, datasets.Image(decode=False))
-        kwargs |= {"use_instance_offsets": instance_column is not None, "name": f"{dataset_name}:{split}"}
-        return cls(table, spec, transform, **kwargs)
+        columns = (image_column, label_column, instance_column)
+        found = resolve_hub_dataset(dataset_name, spec, *columns, use_instance_offsets, load_kwargs)
+        split = split or found.train_split()
+        table = found.load(split)
+        kwargs |= {"use_instance_offsets": "instance_map" in found.columns, "name": f"{found.name}:{split}"}
+        return cls(table, found.spec, transform or found.spec.transform(), **kwargs)
 
     # -- access ---------------------------------------------------------------------------------------------------
 
@@ -177,12 +170,39 @@ class SemanticImageDataset(Dataset):
         """
         index, draw = key if isinstance(key, tuple) else (key, None)
         index = range(len(self))[index]  # negative indices; IndexError beyond the end
-        generator = None if draw is None else stateless_generator(self.seed, AUGMENTATION_STREAM, draw)
-        photo, label_map = self.photo(index), self._label_map(index)
+        place = -1 - index if draw is None else draw  # what a replacement depends on
+        for attempt in range(ATTEMPTS):
+            try:
+                return self._sample(index, draw)
+            except ValueError as error:
+                self.bad_samples.report(self.source(index, "image"), error)
+            index = replacement_index(self.seed, place, attempt, len(self))
+        raise BadSampleError(f"{self.name}: {ATTEMPTS} samples in a row cannot be read; check the data")
+
+    def _sample(self, index: int, draw: int | None) -> dict[str, Any]:
+        if draw is None:
+            return self.decoder.sample(*self.transform(*self.arrays(index)), index)
+        generator = stateless_generator(self.seed, AUGMENTATION_STREAM, draw)
+        arrays = None if self._decoded is None else self._decoded[index]
+        is_prepared = arrays is not None
+        arrays = arrays if is_prepared else self.arrays(index)
+        return self.decoder.sample(*self.transform(*arrays, generator, is_prepared), index)
+
+    def arrays(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Photo (height, width, 3) uint8, label map (height, width), and instance map if asked for, at their size.
+
+        Raises:
+            ValueError: one of them cannot be read, or their sizes differ; the message names the file.
+        """
+        photo, label_map = self.photo(index), self.compact_label_map(index)
         if photo.shape[:2] != label_map.shape:
             raise ValueError(sizes_differ(self.source(index, "label_map"), label_map.shape, photo.shape[:2]))
         instances = self._instance_map(index, label_map.shape) if self.use_instance_offsets else None
-        return self.decoder.sample(*self.transform(photo, label_map, instances, generator), index)
+        return photo, label_map, instances
+
+    def use_decoded(self, decoded: "DecodedRows | None") -> None:
+        """Take augmented samples from pictures that are decoded already (decode_cache.py): the same samples."""
+        self._decoded = decoded
 
     def source(self, index: int, column: str) -> str:
         """What error messages call this image: its path, or data set, row and column."""
@@ -197,10 +217,10 @@ class SemanticImageDataset(Dataset):
 
     def label_map(self, index: int) -> np.ndarray:
         """The decoded label map at its own size, (height, width) int64."""
-        return self._label_map(index).astype(np.int64)
+        return self.compact_label_map(index).astype(np.int64)
 
-    def _label_map(self, index: int) -> np.ndarray:
-        """The label map in the smallest dtype that holds it: what is cached."""
+    def compact_label_map(self, index: int) -> np.ndarray:
+        """The label map in the smallest dtype that holds it, (height, width): what is cached."""
         if index in self._label_maps:
             return self._label_maps[index]
         label_map = self.decoder.label_map(self.table[index], index)
@@ -221,43 +241,55 @@ class SemanticImageDataset(Dataset):
             cache[index] = array
         return array
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """A key of the content, see `content_fingerprint`."""
+        return content_fingerprint(self.table, self.spec)
+
     # -- checks and statistics ------------------------------------------------------------------------------------
 
     def scan_labels(self, progress: bool = True) -> LabelScan:
         """Decode every label map once (kept): pixel counts, sizes, and one line for each bad file."""
         if self._scan is None:
-            counts = np.zeros((len(self), self.spec.num_labels), dtype=np.int64)
-            sizes, problems = [], []
-            for index in tqdm(range(len(self)), desc="reading labels", disable=not progress, leave=False):
-                try:
-                    label_map = self._label_map(index)
-                    counts[index] = np.bincount(label_map.ravel(), minlength=self.spec.num_labels)
-                    sizes.append(label_map.shape)
-                except ValueError as error:
-                    sizes.append(None)
-                    problems.append(str(error))
-            self._scan = LabelScan(counts, sizes, problems)
+            self._scan = scan_labels(self, progress)
         return self._scan
+
+    def _checked(self, progress: bool) -> dict[int, str]:
+        """Row -> problem; from `cache_dir` if any run has looked at this content before."""
+
+        def write(file: Path) -> None:
+            scan = self.scan_labels(progress)
+            write_scan(file, scan, photo_problems(self, scan, progress))
+
+        if self._problems is not None:
+            return self._problems
+        if self.cache_dir is None:
+            scan = self.scan_labels(progress)
+            photos = photo_problems(self, scan, progress)
+        else:
+            name = f"labels-{self.fingerprint}.npz"
+            self._scan, photos = read_scan(computed_once(self.cache_dir / name, write))
+            scan = self._scan
+        self._problems = dict(sorted((photos | scan.by_row()).items()))
+        return self._problems
 
     def validate(self, progress: bool = True) -> None:
         """Check all label files and the photos' sizes (from their headers) before hours of training.
 
         Raises:
-            ValueError: the first problem in one line, and how many more there are.
+            ValueError: more problems than `bad_samples` allows: the first in one line, and how many more there are.
         """
-        scan = self.scan_labels(progress)
-        problems = list(scan.problems)
-        for index, size in enumerate(scan.sizes):
-            photo_size = self._photo_size(index)
-            if size is not None and photo_size is not None and photo_size != size:
-                problems.append(sizes_differ(self.source(index, "label_map"), size, photo_size))
-        if problems:
-            more = (
-                f" (and {len(problems) - 1} more; python -m dpsims_hf.data.inspect lists them)" if problems[1:] else ""
+        problems = self._checked(progress)
+        if len(problems) > self.bad_samples.limit:
+            first = next(iter(problems.values()))
+            more = len(problems) - 1
+            raise ValueError(
+                first + (f" (and {more} more; python -m dpsims_hf.data.inspect lists them)" if more else "")
             )
-            raise ValueError(problems[0] + more)
+        for index, problem in problems.items():
+            self.bad_samples.report(self.source(index, "image"), ValueError(problem))
 
-    def _photo_size(self, index: int) -> tuple[int, int] | None:
+    def photo_size(self, index: int) -> tuple[int, int] | None:
         """(height, width) from the header; None where the photo must be decoded to know (EXIF rotation, bad file)."""
         photo = content(self.table[index]["image"])
         if isinstance(photo, np.ndarray):
@@ -269,7 +301,10 @@ class SemanticImageDataset(Dataset):
             raise ValueError(f"{self.source(index, 'image')}: cannot be read as an image; replace the file") from None
 
     def class_presence(self, progress: bool = True) -> np.ndarray:
-        """Which label occurs in which image, (images, num_labels) bool, void included; raises like `validate`."""
+        """Which label occurs in which image, (images, num_labels) bool, void included; raises like `validate`.
+
+        A bad image that `bad_samples` allows has none.
+        """
         self.validate(progress)
         return self.scan_labels(progress).pixel_counts > 0
 
@@ -282,36 +317,6 @@ def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         else torch.tensor([sample[key] for sample in batch])
         for key, value in batch[0].items()
     }
-
-
-def _files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """The files of a folder by stem; hidden files are passed over."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder; expected {LAYOUT}")
-    files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
-            if path.stem in files:
-                raise ValueError(f"{path}: same name as {files[path.stem].name}; keep one of the two")
-            files[path.stem] = path
-    if not files:
-        raise ValueError(f"{folder}: no {'/'.join(s[1:] for s in suffixes)} files in it; expected {LAYOUT}")
-    return files
-
-
-def _require_pairs(photos: dict[str, Path], others: dict[str, Path], root: Path, what: str) -> None:
-    """Every photo has its partner and the other way round."""
-    folder = {"label": "labels", "instance map": "instances"}[what]
-    lonely = [photos[stem].name for stem in sorted(photos.keys() - others.keys())]
-    if lonely:
-        raise ValueError(
-            f"{root}: {len(lonely)} images without {what}: {listing(lonely, 5)}; add {folder}/NAME.png or remove them"
-        )
-    lonely = [others[stem].name for stem in sorted(others.keys() - photos.keys())]
-    if lonely:
-        raise ValueError(
-            f"{root}: {len(lonely)} {what}s without image: {listing(lonely, 5)}; add images/NAME.jpg or remove them"
-        )
 
 
 __all__ = ["LabelScan", "SemanticImageDataset", "collate"]

@@ -1,13 +1,16 @@
-"""What is in a data set, and what is wrong with it.
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""What is in a data set, what is wrong with it, and which label space it has.
 
     python -m dpsims_hf.data.inspect DIR
-    python -m dpsims_hf.data.inspect REPO --classes classes.json --image_column image --label_column label_map
+    python -m dpsims_hf.data.inspect REPO [--classes_file NAME_OR_FILE --image_column image --label_column label_map]
 
-Prints classes, pixel and image frequencies, void share, sizes, and every problem by file; does not stop at the first.
-Exit code 1 if there is a problem.
+DIR is in the local layout, an original folder of Cityscapes, ADE20K or COCO-Stuff, or written by
+`dpsims_hf.data.prepare`. Prints classes, pixel and image frequencies, void share, sizes, the known label spaces that
+fit the values, and every problem by file; does not stop at the first. Exit code 1 if there is a problem.
 """
 
 import argparse
+import os
 import sys
 import warnings
 from collections import Counter
@@ -17,11 +20,19 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .dataset import SemanticImageDataset
-from .specs import DatasetSpec
+from .hub_loading import resolve_hub_dataset
+from .layouts import files_table, open_layout, recognise_layout
+from .spec_suggestion import FoundValues, suggestion_lines
+from .specs import SPEC_FILE, DatasetSpec, label_presets, load_label_preset
 from .transforms import JointTransform
 
 
-def photo_problems(dataset: SemanticImageDataset, sizes: list[tuple[int, int] | None]) -> list[str]:
+# Stands for a label space that is not known yet: the files are then read as stored, and nothing is decoded.
+UNKNOWN = DatasetSpec("unknown", ("unknown",), ((0, 0, 0),))
+VIEW = {"transform": JointTransform(size=(1, 1)), "cache_in_memory": False}  # no sample is taken: files as they are
+
+
+def read_photos(dataset: SemanticImageDataset, sizes: list[tuple[int, int] | None]) -> list[str]:
     """One line for each photo that does not decode or whose size is not its label map's (`sizes`)."""
     problems = []
     for index, size in enumerate(tqdm(sizes, desc="reading photos", leave=False)):
@@ -38,6 +49,35 @@ def photo_problems(dataset: SemanticImageDataset, sizes: list[tuple[int, int] | 
     return problems
 
 
+def read_labels(
+    dataset: SemanticImageDataset, found: FoundValues
+) -> tuple[np.ndarray, list[tuple[int, int] | None], list[str]]:
+    """One pass over the label maps.
+
+    Args:
+        dataset: The split.
+        found: Takes the values as stored.
+
+    Returns:
+        Pixel counts (images, num_labels) int64, the size of each label map (None for a bad one), and the problems.
+    """
+    counts = np.zeros((len(dataset), dataset.spec.num_labels), dtype=np.int64)
+    sizes: list[tuple[int, int] | None] = []
+    problems = []
+    for index in tqdm(range(len(dataset)), desc="reading labels", leave=False):
+        row, size = dataset.table[index], None
+        try:
+            stored = dataset.decoder.label_values(row, index)
+            found.add(stored)
+            if dataset.spec is not UNKNOWN:
+                label_map = dataset.decoder.to_ids(stored, dataset.source(index, "label_map"))
+                counts[index], size = np.bincount(label_map.ravel(), minlength=counts.shape[1]), label_map.shape
+        except ValueError as error:
+            problems.append(str(error))
+        sizes.append(size)
+    return counts, sizes, problems
+
+
 def frequency_table(spec: DatasetSpec, pixel_counts: np.ndarray) -> list[str]:
     """Lines `id name pixels% images%`, one per label; void is marked."""
     pixels = pixel_counts.sum(axis=0) / max(1, pixel_counts.sum())
@@ -51,79 +91,145 @@ def frequency_table(spec: DatasetSpec, pixel_counts: np.ndarray) -> list[str]:
     return lines
 
 
-def inspect_split(dataset: SemanticImageDataset, with_photos: bool = True) -> tuple[list[str], list[str]]:
+def inspect_split(
+    dataset: SemanticImageDataset, found: FoundValues, with_photos: bool = True
+) -> tuple[list[str], list[str]]:
     """Read one split in full.
+
+    Args:
+        dataset: The split.
+        found: Takes the label values as stored.
+        with_photos: Also decode the photos.
 
     Returns:
         The lines of the report, and the problems (one line each).
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        scan = dataset.scan_labels()
-    problems = scan.problems + (photo_problems(dataset, scan.sizes) if with_photos else [])
+        counts, sizes, problems = read_labels(dataset, found)
+    problems += read_photos(dataset, sizes) if with_photos else []
     spec = dataset.spec
+    if spec is UNKNOWN:
+        return [f"{dataset.name}: {len(dataset)} images, label space not known"], problems
     lines = [f"{dataset.name}: {len(dataset)} images, {spec.num_labels} labels"]
-    sizes = Counter(size for size in scan.sizes if size is not None)
-    lines.append("  sizes (height x width): " + ", ".join(f"{h}x{w} ({n})" for (h, w), n in sizes.most_common(8)))
-    lines += frequency_table(spec, scan.pixel_counts)
+    frequent = Counter(size for size in sizes if size is not None).most_common(8)
+    lines.append("  sizes (height x width): " + ", ".join(f"{h}x{w} ({n})" for (h, w), n in frequent))
+    lines += frequency_table(spec, counts)
     if spec.void_label_id is not None:
-        share = scan.pixel_counts[:, spec.void_label_id].sum() / max(1, scan.pixel_counts.sum())
+        share = counts[:, spec.void_label_id].sum() / max(1, counts.sum())
         lines.append(f"  void: {100 * share:.3f} % of the pixels")
     lines += [f"  note: {warning.message}" for warning in caught if issubclass(warning.category, UserWarning)]
     return lines, problems
 
 
+# -- opening --------------------------------------------------------------------------------------------------------
+
+
 def open_splits(args: argparse.Namespace) -> tuple[list[SemanticImageDataset], list[str]]:
     """All splits that open, and one line for each that does not."""
-    spec = DatasetSpec.from_json(args.classes) if args.classes else None
-    transform = JointTransform(size=(1, 1))  # never applied: the report is about the files as they are
-    opened, problems = [], []
+    spec = load_label_preset(args.classes_file) if args.classes_file else None
     folder = Path(args.dataset)
-    splits = args.splits or (
-        [p.name for p in sorted(folder.iterdir()) if p.is_dir()] if folder.is_dir() else ["train"]
-    )
+    if not folder.is_dir() or any(folder.glob("data/*.parquet")):
+        return _open_hub(args, spec)
+    layout = recognise_layout(folder)
+    if layout not in (None, "paired"):
+        source = open_layout(folder, layout, spec, args.splits, with_instances=False)
+        tables = {
+            name: files_table({"image": [f.image for f in files], "label_map": [f.label_map for f in files]})
+            for name, files in source.splits.items()
+        }
+        return [
+            SemanticImageDataset(table, source.spec, name=f"{folder}, {name}", **VIEW)
+            for name, table in tables.items()
+        ], []
+    problems = []
+    if spec is None and not (folder / SPEC_FILE).is_file():
+        problems.append(f"{folder}: no {SPEC_FILE} in it; write one, or take a known label space (--classes_file)")
+        spec = UNKNOWN
+    opened, more = _open_paired(folder, args.splits, spec)
+    return opened, problems + more
+
+
+def _open_paired(
+    folder: Path, splits: list[str] | None, spec: DatasetSpec | None
+) -> tuple[list[SemanticImageDataset], list[str]]:
+    splits = splits or [path.name for path in sorted(folder.iterdir()) if path.is_dir()]
     if not splits:
-        problems.append(f"{folder}: no split folder in it; expected {folder}/train/images and {folder}/train/labels")
+        return [], [f"{folder}: no split folder in it; expected {folder}/train/images and {folder}/train/labels"]
+    opened, problems = [], []
     for split in splits:
         try:
-            if folder.is_dir():
-                opened.append(SemanticImageDataset.from_folder(folder, split, transform, spec, cache_in_memory=False))
-            elif spec is None:
-                raise ValueError(f"{args.dataset}: no such folder; for a Hub data set add --classes classes.json")
-            else:
-                columns = {"image_column": args.image_column, "label_column": args.label_column}
-                opened.append(
-                    SemanticImageDataset.from_hub(
-                        args.dataset, split, transform, spec, **columns, cache_in_memory=False
-                    )
-                )
+            opened.append(SemanticImageDataset.from_folder(folder, split, spec=spec, **VIEW))
         except ValueError as error:
             problems.append(str(error))
     return opened, problems
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
+def _open_hub(args: argparse.Namespace, spec: DatasetSpec | None) -> tuple[list[SemanticImageDataset], list[str]]:
+    columns = {"image_column": args.image_column, "label_column": args.label_column}
+    opened, problems = [], []
+    try:
+        found = resolve_hub_dataset(args.dataset, spec, **columns)
+    except ValueError as error:
+        if spec is not None:
+            raise
+        problems.append(str(error))
+        spec = UNKNOWN
+        found = resolve_hub_dataset(args.dataset, spec, **columns)
+    splits = args.splits or [name for name in (found.train_split(), found.validation_split()) if name]
+    for split in splits:
+        try:
+            opened.append(SemanticImageDataset(found.load(split), found.spec, name=f"{found.name}:{split}", **VIEW))
+        except (ValueError, OSError) as error:
+            problems.append(" ".join(str(error).split()))
+    return opened, problems
+
+
+# -- command --------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dpsims_hf.data.inspect", description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", help="folder in the local layout, or a Hub data set")
-    parser.add_argument("--splits", nargs="+", help="default: all folders of DIR; train for a Hub data set")
-    parser.add_argument("--classes", help="classes.json; default: the one in DIR")
-    parser.add_argument("--image_column", default="image")
-    parser.add_argument("--label_column", default="label_map")
-    parser.add_argument("--skip_photos", action="store_true", help="do not decode the photos, only the labels")
-    args = parser.parse_args(argv)
+    add = parser.add_argument
+    presets = ", ".join(label_presets())
+    add("dataset", help="folder in the local or a known original layout, or a Hub data set")
+    add("--splits", nargs="+", help="default: all folders of DIR; train and validation of a Hub data set")
+    add("--classes_file", metavar="NAME_OR_FILE", help=f"{presets}, or a file; default: the set's own")
+    add("--image_column", help="of a Hub data set; default: what is known of it, or image")
+    add("--label_column", help="of a Hub data set; default: what is known of it, or label_map")
+    add("--skip_photos", action="store_true", help="do not decode the photos, only the labels")
+    return parser
+
+
+def _report(args: argparse.Namespace) -> int:
+    """Print everything; returns the exit code."""
+    found = FoundValues()
     try:
         opened, problems = open_splits(args)
-    except ValueError as error:
-        opened, problems = [], [str(error)]
+    except (ValueError, OSError) as error:
+        opened, problems = [], [" ".join(str(error).split())]
     for dataset in opened:
-        lines, found = inspect_split(dataset, with_photos=not args.skip_photos)
+        lines, more = inspect_split(dataset, found, with_photos=not args.skip_photos)
         print("\n".join(lines))
-        problems += found
+        problems += more
+    if found.kinds:
+        own = opened[0].spec
+        print("\n".join(suggestion_lines(found, None if own is UNKNOWN else own)))
     print(f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "no problems")
     for problem in problems:
         print(f"  {problem}")
+    sys.stdout.flush()
     return 1 if problems else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return _report(args)
+    except BrokenPipeError:  # the reader has seen enough, as `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return 1
 
 
 if __name__ == "__main__":

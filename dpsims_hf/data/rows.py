@@ -4,20 +4,27 @@ of set decodes here.
 """
 
 import io
+import json
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from ..image_processing_files import open_image, photo_to_pixel_values, read_photo
-from .instance_offsets import instance_offsets
+from ..image_processing_files import channels_last, open_image, photo_to_pixel_values, read_photo
+from ..image_processing_semantic import INDEX_MODES
+from ..pipeline_instances import instance_offsets
+from .instance_encodings import instance_ids
+from .label_encodings import IDS
 from .specs import DatasetSpec
 
 
 class RowDecoder:
-    """Decodes the cells of the columns `image`, `label_map` and `instance_map`.
+    """Decodes the cells of the columns `image`, `label_map`, `instance_map` and `segments_info`.
 
-    A cell is an undecoded image ({"path", "bytes"}) or, for the last two, an array or nested lists.
+    A cell is an undecoded image ({"path", "bytes"}), bytes, a path or, for label and instance maps, an array or nested
+    lists; `segments_info` is a list of dicts or its JSON text. Label values become ids here, by the spec's label
+    encoding, and instance values by its instance encoding.
 
     Args:
         spec: The label space.
@@ -40,19 +47,51 @@ class RowDecoder:
 
     def label_map(self, row: dict[str, Any], index: int) -> np.ndarray:
         """The label map at its own size, (height, width) in the smallest dtype that holds it."""
-        source = self.source(row, index, "label_map")
-        label_map = self.processor.decode_label_map(content(row["label_map"]), source)
-        return label_map.astype(np.uint8 if self.spec.num_labels <= 256 else np.uint16)
+        return self.to_ids(self.label_values(row, index), self.source(row, index, "label_map"))
+
+    def label_values(self, row: dict[str, Any], index: int) -> Image.Image | np.ndarray:
+        """The label map as it is stored: the opened file, or an array."""
+        values = self._content(row, index, "label_map")
+        return values if isinstance(values, np.ndarray) else open_image(values, self.source(row, index, "label_map"))
+
+    def to_ids(self, values: Image.Image | np.ndarray, source: str) -> np.ndarray:
+        """What `label_values` gives -> class ids; colour files show the classes themselves, whatever the encoding."""
+        if self.spec.label_encoding != IDS:
+            array = channels_last(np.asarray(values))
+            if getattr(values, "mode", "L") in INDEX_MODES and array.ndim == 2 and array.size:
+                void = self.spec.void_label_id
+                pairs = () if void is None else tuple((value, void) for value in self.spec.void_values)
+                values = self.spec.encoding().to_ids(array, self.spec.num_labels, pairs, source)
+                return values.astype(self._dtype)
+        return self.processor.decode_label_map(values, source).astype(self._dtype)
+
+    @property
+    def _dtype(self) -> type:
+        return np.uint8 if self.spec.num_labels <= 256 else np.uint16
 
     def instance_map(self, row: dict[str, Any], index: int, shape: tuple[int, int]) -> np.ndarray:
-        """The instance map, (height, width) int32; `shape` is that of the label map."""
-        source, values = self.source(row, index, "instance_map"), content(row["instance_map"])
+        """The instance map, (height, width) int32, 0 = none; `shape` is that of the label map."""
+        source, values = self.source(row, index, "instance_map"), self._content(row, index, "instance_map")
         values = values if isinstance(values, np.ndarray) else np.asarray(open_image(values, source))
-        if values.ndim == 3:  # panoptic PNGs: id = R + 256 G + 256^2 B
-            values = values[..., :3].astype(np.int32) @ np.array([1, 256, 65536], dtype=np.int32)
-        if values.shape != shape:
-            raise ValueError(sizes_differ(source, values.shape, shape))
-        return values.astype(np.int32)
+        segments = row.get("segments_info")
+        segments = json.loads(segments) if isinstance(segments, str) else segments
+        ids = instance_ids(
+            channels_last(values),
+            self.spec.instance_encoding or "ids",
+            thing_ids=self.spec.thing_ids,
+            segments_info=segments,
+            source=source,
+        )
+        if ids.shape != shape:
+            raise ValueError(sizes_differ(source, ids.shape, shape))
+        return ids
+
+    def _content(self, row: dict[str, Any], index: int, column: str) -> Any:
+        try:
+            return content(row[column])
+        except ValueError:  # numpy's words for rows of different lengths help nobody
+            source = self.source(row, index, column)
+            raise ValueError(f"{source}: nested lists that are no rectangle; store (height, width)") from None
 
     def sample(
         self, photo: np.ndarray, label_map: np.ndarray, instance_map: np.ndarray | None, index: int
@@ -78,7 +117,9 @@ def content(cell: Any) -> Any:
     """What a decoder takes: a path, a file object over bytes, or an array."""
     if isinstance(cell, dict) and {"path", "bytes"} <= cell.keys():
         return io.BytesIO(cell["bytes"]) if cell["bytes"] is not None else cell["path"]
-    return np.asarray(cell)
+    if isinstance(cell, bytes):
+        return io.BytesIO(cell)
+    return cell if isinstance(cell, str) else np.asarray(cell)
 
 
 def sizes_differ(source: str, size: tuple[int, ...], photo_size: tuple[int, ...]) -> str:

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Which training image comes when: rare-class weights (DP-SIMS Sec. 4.1) and a sampler without state."""
 
 from collections.abc import Iterator
@@ -10,6 +11,27 @@ from .transforms import stateless_generator
 
 
 ORDER_STREAM = 1  # keeps the draws of the order apart from those of the augmentation (dataset.py)
+
+
+def inverse_root_rarity(presence: np.ndarray, frequency: np.ndarray) -> np.ndarray:
+    """f_k^(-1/2), k the rarest class of each image; 1 for an image without classes.
+
+    Args:
+        presence: (images, num_labels) bool, void left out.
+        frequency: (num_labels,) share of images in which a class occurs.
+
+    Returns:
+        (images,) float64, at least 1.
+    """
+    return np.where(presence, frequency, 1.0).min(axis=1) ** -0.5
+
+
+def without_void(class_presence: np.ndarray, void_label_id: int | None) -> np.ndarray:
+    """A copy of (images, num_labels) bool in which void occurs nowhere."""
+    presence = np.array(class_presence, dtype=bool)
+    if void_label_id is not None:
+        presence[:, void_label_id] = False
+    return presence
 
 
 def rare_class_weights(class_presence: np.ndarray, void_label_id: int | None = None) -> torch.Tensor:
@@ -25,21 +47,16 @@ def rare_class_weights(class_presence: np.ndarray, void_label_id: int | None = N
     Returns:
         (images,) float64, sum 1.
     """
-    presence = np.array(class_presence, dtype=bool)
-    if presence.ndim != 2 or not len(presence):
-        raise ValueError(
-            f"class_presence of shape {presence.shape}: expected (images, num_labels) with at least one image"
-        )
-    if void_label_id is not None:
-        presence[:, void_label_id] = False
-    frequency = presence.mean(axis=0)
-    rarest = np.where(presence, frequency, 1.0).min(axis=1)
-    weights = torch.from_numpy(rarest**-0.5)
+    shape = np.shape(class_presence)
+    if len(shape) != 2 or not shape[0]:
+        raise ValueError(f"class_presence of shape {shape}: expected (images, num_labels) with at least one image")
+    presence = without_void(class_presence, void_label_id)
+    weights = torch.from_numpy(inverse_root_rarity(presence, presence.mean(axis=0)))
     return weights / weights.sum()
 
 
 class DrawSampler(Sampler[tuple[int, int]]):
-    """Yields (index, draw) for draw = 0 .. num_draws-1; the dataset augments from `draw`.
+    """Yields (index, draw) for draw = first_draw .. num_draws-1; the dataset augments from `draw`.
 
     The index of draw p depends on (seed, p // epoch length, p % epoch length) only; an epoch is as long as the data
     set. All processes iterate the same sampler and accelerate deals the batches out; skipping batches skips draws.
@@ -49,14 +66,25 @@ class DrawSampler(Sampler[tuple[int, int]]):
         dataset_len: Images in the data set.
         weights: (images,) probabilities, drawn with replacement; None shuffles each epoch without replacement.
         seed: Seed of the order.
+        first_draw: Begin with this draw (a run that goes on), as if those before it had been skipped.
     """
 
-    def __init__(self, num_draws: int, dataset_len: int, weights: torch.Tensor | None = None, seed: int = 0) -> None:
-        if num_draws < 0 or dataset_len < 1:
-            raise ValueError(f"num_draws {num_draws} must be >= 0 and dataset_len {dataset_len} >= 1")
+    def __init__(
+        self,
+        num_draws: int,
+        dataset_len: int,
+        weights: torch.Tensor | None = None,
+        seed: int = 0,
+        first_draw: int = 0,
+    ) -> None:
+        if num_draws < 0 or first_draw < 0 or dataset_len < 1:
+            raise ValueError(
+                f"num_draws {num_draws} and first_draw {first_draw} must be >= 0 and dataset_len {dataset_len} >= 1"
+            )
         if weights is not None and len(weights) != dataset_len:
             raise ValueError(f"{len(weights)} weights for {dataset_len} images: pass one weight per image")
         self.num_draws, self.dataset_len, self.weights, self.seed = num_draws, dataset_len, weights, seed
+        self.first_draw = first_draw
 
     def epoch_order(self, epoch: int) -> list[int]:
         """The image indices of one epoch, in order."""
@@ -66,13 +94,14 @@ class DrawSampler(Sampler[tuple[int, int]]):
         return torch.multinomial(self.weights, self.dataset_len, replacement=True, generator=generator).tolist()
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        for first in range(0, self.num_draws, self.dataset_len):
-            order = self.epoch_order(first // self.dataset_len)
-            for draw in range(first, min(first + self.dataset_len, self.num_draws)):
+        last = self.first_draw + len(self)
+        for epoch in range(self.first_draw // self.dataset_len, -(-last // self.dataset_len)):
+            first, order = epoch * self.dataset_len, self.epoch_order(epoch)
+            for draw in range(max(first, self.first_draw), min(first + self.dataset_len, last)):
                 yield order[draw - first], draw
 
     def __len__(self) -> int:
-        return self.num_draws
+        return max(0, self.num_draws - self.first_draw)
 
 
-__all__ = ["DrawSampler", "rare_class_weights"]
+__all__ = ["DrawSampler", "inverse_root_rarity", "rare_class_weights", "without_void"]

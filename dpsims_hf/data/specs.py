@@ -1,21 +1,25 @@
-"""What a data set's labels mean. A new data set is a JSON file, not code."""
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""What a data set's labels mean, and how its files write them. A new data set is a JSON file, not code."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..image_processing_files import default_palette
 from ..image_processing_semantic import SemanticImageProcessor
+from .hub_sources import SPEC_FILE, HubSource, spec_file_of_repository
+from .instance_encodings import INSTANCE_ENCODINGS
+from .label_encodings import IDS, LabelEncoding
+from .transforms import JointTransform
 
 
-SPEC_FILE = "classes.json"
 PRESETS = Path(__file__).parent / "label_presets"
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """The label space of a data set: the only place where names, colours and void are written down.
+    """The label space of a data set and its files: the only place where names, colours and void are written down.
 
     Args:
         name: Short name of the data set.
@@ -24,6 +28,17 @@ class DatasetSpec:
         void_label_id: The model label that means "unknown", or None.
         void_values: Raw values in label files that mean void.
         stuff_ids: Labels without instances: their `instance_offsets` are 0. Void always counts as stuff.
+        label_encoding: How the label files at hand write the classes: "ids" (a value is the id), or the name of one
+            of `label_encodings`. The image processor, and so a published model, takes ids.
+        label_encodings: The other ways that occur.
+        instance_encoding: How the instance files do it, a key of INSTANCE_ENCODINGS; None: the set has no instances.
+        crop_size: (height, width) at which the papers train on it, None if there is no such custom.
+        load_size: (height, width) to which they resize (aspect ratio not kept) before the crop; None: no crop.
+        protocols: Names of the evaluation protocols whose segmenter knows these classes.
+        license: Identifier for a card's front matter.
+        license_note: The terms in words.
+        hub: Repositories that are known to hold the set.
+        note: What else the reader of a label file should know.
     """
 
     name: str
@@ -32,6 +47,16 @@ class DatasetSpec:
     void_label_id: int | None = None
     void_values: tuple[int, ...] = ()
     stuff_ids: tuple[int, ...] = ()
+    label_encoding: str = IDS
+    label_encodings: tuple[LabelEncoding, ...] = ()
+    instance_encoding: str | None = "ids"
+    crop_size: tuple[int, int] | None = None
+    load_size: tuple[int, int] | None = None
+    protocols: tuple[str, ...] = ()
+    license: str = "other"
+    license_note: str = ""
+    hub: tuple[HubSource, ...] = ()
+    note: str = ""
 
     def __post_init__(self) -> None:
         illegal = [i for i in self.stuff_ids if not 0 <= i < self.num_labels]
@@ -41,6 +66,25 @@ class DatasetSpec:
             self.image_processor()  # one set of rules for label spaces, the processor's
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
+        self._check_encodings()
+        if self.load_size and (not self.crop_size or any(map(int.__lt__, self.load_size, self.crop_size))):
+            raise ValueError(f"{self.name}: load_size {self.load_size} must not be below crop_size {self.crop_size}")
+
+    def _check_encodings(self) -> None:
+        for encoding in self.label_encodings:
+            wrong = [pair for pair in encoding.values if not 0 <= pair[1] < self.num_labels]
+            if wrong:
+                raise ValueError(
+                    f"{self.name}: label encoding {encoding.name} gives value {wrong[0][0]} the id {wrong[0][1]}: "
+                    f"legal are 0..{self.num_labels - 1}"
+                )
+        for name in (self.label_encoding, *(source.label_encoding for source in self.hub)):
+            self.encoding(name)
+        if self.instance_encoding not in (None, *INSTANCE_ENCODINGS):
+            raise ValueError(
+                f"{self.name}: instance_encoding {self.instance_encoding!r} is not one of "
+                f"{', '.join(INSTANCE_ENCODINGS)} or null"
+            )
 
     @property
     def num_labels(self) -> int:
@@ -52,6 +96,40 @@ class DatasetSpec:
         """Model label id -> name."""
         return dict(enumerate(self.labels))
 
+    @property
+    def thing_ids(self) -> tuple[int, ...]:
+        """Labels that have instances."""
+        return tuple(i for i in range(self.num_labels) if i not in self.stuff_ids and i != self.void_label_id)
+
+    @property
+    def encoding_names(self) -> tuple[str, ...]:
+        """All names that `label_encoding` may have."""
+        return tuple(dict.fromkeys((IDS, *(encoding.name for encoding in self.label_encodings))))
+
+    def encoding(self, name: str | None = None) -> LabelEncoding:
+        """A label encoding by name, None for the one in use.
+
+        Raises:
+            ValueError: an unknown name.
+        """
+        name = self.label_encoding if name is None else name
+        known = {IDS: LabelEncoding(IDS)} | {encoding.name: encoding for encoding in self.label_encodings}
+        if name not in known:
+            raise ValueError(f"{self.name}: label encoding {name!r} is not one of {', '.join(known)}")
+        return known[name]
+
+    def with_encoding(self, label_encoding: str | None = None, instance_encoding: str | None = None) -> "DatasetSpec":
+        """The same label space for files that write it otherwise; None keeps."""
+        return replace(
+            self,
+            label_encoding=label_encoding or self.label_encoding,
+            instance_encoding=instance_encoding or self.instance_encoding,
+        )
+
+    def hub_source(self, repository: str | Path) -> HubSource | None:
+        """What is known of a repository, None if it is not listed."""
+        return next((source for source in self.hub if source.repository == str(repository)), None)
+
     def image_processor(
         self, size: dict[str, int] | tuple[int, int] | None = None, size_divisor: int = 32, **kwargs: Any
     ) -> SemanticImageProcessor:
@@ -61,10 +139,22 @@ class DatasetSpec:
             palette=[list(rgb) for rgb in self.palette],
             void_label_id=self.void_label_id,
             void_values=list(self.void_values),
+            stuff_ids=list(self.stuff_ids),
             size=size,
             size_divisor=size_divisor,
             **kwargs,
         )
+
+    def transform(self, horizontal_flip: float = 0.5) -> JointTransform:
+        """The papers' resize, crop and flip for this set.
+
+        Raises:
+            ValueError: no `crop_size`.
+        """
+        if self.crop_size is None:
+            raise ValueError(f'{self.name}: no "crop_size" [height, width] in its spec; pass a JointTransform')
+        scale = max(map(float.__truediv__, map(float, self.load_size or self.crop_size), map(float, self.crop_size)))
+        return JointTransform(self.crop_size, scale_range=(scale, scale), horizontal_flip=horizontal_flip)
 
     @classmethod
     def from_json(cls, path: str | Path) -> "DatasetSpec":
@@ -72,7 +162,8 @@ class DatasetSpec:
 
         Keys: `classes` (list of `id`, `name`, optional `color`, optional `is_thing`), optional `name`, `void_index`
         (the raw value that means void: one of the ids, or any other value, which then adds a last label),
-        `void_values` (further raw values), `void_name`, `void_color`. Other keys are ignored.
+        `void_values` (further raw values), `void_name`, `void_color`, and the fields of this class under their names
+        (`label_encodings` and `hub` as lists of objects). Other keys are ignored.
 
         Raises:
             ValueError: missing or malformed file, ids that are not 0..n-1 each once, or a colour used twice.
@@ -89,7 +180,12 @@ class DatasetSpec:
             raise ValueError(f'{path}: "classes" must be a list of {{"id", "name", "color"}}')
         if any(not isinstance(c, dict) or not isinstance(c.get("id"), int) or "name" not in c for c in classes):
             raise ValueError(f'{path}: every entry of "classes" needs an integer "id" and a "name"')
-        return cls(**_fields(content, sorted(classes, key=lambda c: c["id"]), path))
+        fields = _label_fields(content, sorted(classes, key=lambda c: c["id"]), path)
+        try:
+            fields |= _file_fields(content)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: not a valid spec ({' '.join(str(error).split())})") from None
+        return cls(**fields)
 
     @classmethod
     def from_folder(cls, data_dir: str | Path) -> "DatasetSpec":
@@ -102,13 +198,30 @@ class DatasetSpec:
             {"id": i, "name": label, "color": list(rgb), "is_thing": i not in self.stuff_ids}
             for i, (label, rgb) in enumerate(zip(self.labels, self.palette, strict=True))
         ]
-        content = {"name": self.name, "classes": classes, "void_index": self.void_label_id}
+        content: dict[str, Any] = {"name": self.name, "classes": classes, "void_index": self.void_label_id}
+        for key in FILE_FIELDS:
+            content[key] = getattr(self, key)
+        for key in LISTED:
+            content[key] = [entry.to_dict() for entry in getattr(self, key)]
         content["void_values"] = list(self.void_values)
         Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _fields(content: dict[str, Any], classes: list[dict[str, Any]], path: Path) -> dict[str, Any]:
-    """The fields of a spec from a parsed classes.json whose classes are sorted by id."""
+LISTED = {"label_encodings": LabelEncoding, "hub": HubSource}
+FILE_FIELDS = (
+    "label_encoding",
+    "instance_encoding",
+    "crop_size",
+    "load_size",
+    "protocols",
+    "license",
+    "license_note",
+    "note",
+)
+
+
+def _label_fields(content: dict[str, Any], classes: list[dict[str, Any]], path: Path) -> dict[str, Any]:
+    """The fields about the labels from a parsed classes.json whose classes are sorted by id."""
     ids = [c["id"] for c in classes]
     if ids != list(range(len(ids))):
         raise ValueError(f"{path}: class ids must be 0..{len(ids) - 1}, each once; got {ids}")
@@ -134,6 +247,21 @@ def _fields(content: dict[str, Any], classes: list[dict[str, Any]], path: Path) 
     }
 
 
+def _file_fields(content: dict[str, Any]) -> dict[str, Any]:
+    """The fields about the files; what is absent keeps its default."""
+    fields = {key: content[key] for key in FILE_FIELDS if key in content}
+    for key in ("crop_size", "load_size"):
+        if fields.get(key) is not None:
+            height, width = fields[key]
+            fields[key] = (int(height), int(width))
+    if "protocols" in fields:
+        fields["protocols"] = tuple(fields["protocols"])
+    for key, kind in LISTED.items():
+        if key in content:
+            fields[key] = tuple(kind.from_dict(entry) for entry in content[key])
+    return fields
+
+
 def label_presets() -> dict[str, Path]:
     """The files of the known data sets' label spaces by name."""
     return {path.stem: path for path in sorted(PRESETS.glob("*.json"))}
@@ -148,4 +276,10 @@ def load_label_preset(name_or_file: str | Path) -> DatasetSpec:
     return DatasetSpec.from_json(path)
 
 
-__all__ = ["SPEC_FILE", "DatasetSpec", "label_presets", "load_label_preset"]
+def spec_of_repository(dataset_name: str | Path, revision: str | None = None) -> DatasetSpec | None:
+    """The spec in the classes.json of a local folder or of a Hub data set, None if it has none."""
+    path = spec_file_of_repository(dataset_name, revision)
+    return None if path is None else DatasetSpec.from_json(path)
+
+
+__all__ = ["SPEC_FILE", "DatasetSpec", "label_presets", "load_label_preset", "spec_of_repository"]

@@ -22,7 +22,8 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
-from ..data import DatasetSpec, JointTransform, SemanticImageDataset
+from ..data import JointTransform, SemanticImageDataset
+from ..data.specs import load_label_preset
 from ..image_processing_files import read_photo
 from .build import build_measures, choose_protocols
 from .card import write_card
@@ -69,11 +70,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
     data = parser.add_argument_group("data")
     data.add_argument("--dataset_dir", metavar="DIR", help="folder with SPLIT/images, SPLIT/labels, classes.json")
-    data.add_argument("--dataset_name", metavar="REPO", help="a Hub dataset, instead; needs --classes_file")
-    data.add_argument("--classes_file", help="classes.json; default: the one in --dataset_dir")
-    data.add_argument("--image_column", default="image", help="of a Hub dataset")
-    data.add_argument("--label_column", default="label_map", help="of a Hub dataset")
-    data.add_argument("--instance_column", help="of a Hub dataset")
+    data.add_argument("--dataset_name", metavar="REPO", help="a Hub data set, instead")
+    data.add_argument("--classes_file", help="classes.json, or a known set's name; default: the data set's own")
+    data.add_argument("--image_column", help="of a Hub data set; default: what is known of it, or image")
+    data.add_argument("--label_column", help="of a Hub data set; default: what is known of it, or label_map")
+    data.add_argument("--instance_column", help="of a Hub data set; default: what is known of it, or instance_map")
     data.add_argument("--split", default="val")
     data.add_argument("--max_images", type=int, help="this many label maps, spread evenly; default: all")
 
@@ -109,8 +110,6 @@ def check_args(args: argparse.Namespace) -> None:
         raise ValueError("nothing to measure: give --model, --images or --real_only")
     if bool(args.dataset_dir) == bool(args.dataset_name):
         raise ValueError("give the data: --dataset_dir DIR (a local folder) or --dataset_name REPO (one of the two)")
-    if args.dataset_name and not args.classes_file:
-        raise ValueError("--dataset_name needs --classes_file FILE: names, colours and void of its classes")
     if args.batch_size < 1:
         raise ValueError(f"--batch_size {args.batch_size}: at least 1")
     generated = not (args.images or args.real_only)
@@ -149,7 +148,7 @@ def image_size(args: argparse.Namespace, pipe: Any) -> tuple[int, int]:
 
 def open_dataset(args: argparse.Namespace, size: tuple[int, int], use_instance_offsets: bool) -> SemanticImageDataset:
     """The split at the size of the images; nothing is cached, so that memory stays low."""
-    spec = DatasetSpec.from_json(args.classes_file) if args.classes_file else None
+    spec = load_label_preset(args.classes_file) if args.classes_file else None
     transform = JointTransform(size, horizontal_flip=0.0)
     if args.dataset_dir:
         return SemanticImageDataset.from_folder(
@@ -157,7 +156,13 @@ def open_dataset(args: argparse.Namespace, size: tuple[int, int], use_instance_o
         )
     columns = (args.image_column, args.label_column, args.instance_column)
     return SemanticImageDataset.from_hub(
-        args.dataset_name, args.split, transform, spec, *columns, cache_in_memory=False
+        args.dataset_name,
+        args.split,
+        transform,
+        spec,
+        *columns,
+        use_instance_offsets=use_instance_offsets,
+        cache_in_memory=False,
     )
 
 

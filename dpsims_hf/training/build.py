@@ -1,4 +1,4 @@
-"""From options to objects: networks and objective."""
+"""From options to objects: networks with their switches, optimizers, objective."""
 
 import argparse
 from dataclasses import replace
@@ -12,7 +12,7 @@ from ..modeling_base import check_multiples
 from .contrastive import FeatureNetworks, FeatureNetworkSpec, ProjectionHeads
 from .families import get_family
 from .objective_base import AdversarialObjective
-from .options import FEATURE_SECTIONS, RunOptions
+from .options import FEATURE_SECTIONS, RunOptions, TrainingOptions
 from .perceptual import PerceptualLoss
 
 
@@ -48,6 +48,55 @@ def _make_config(config_class: type, values: dict[str, Any]) -> Any:
         return config_class(**values)
     # A preset's own class count gives way to the dataset's names.
     return config_class.from_preset(preset, **{"num_labels": None, **values})
+
+
+def apply_memory_switches(networks: dict[str, nn.Module], training: TrainingOptions) -> dict[str, nn.Module]:
+    """Memory format, activation checkpointing and the backbone's type; the same networks come back."""
+    if training.gradient_checkpointing:
+        networks["generator"].activation_checkpointing_enable()
+    if training.channels_last:
+        networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
+    dtype = getattr(torch, training.backbone_dtype)
+    if dtype != torch.float32:
+        discriminator = networks["discriminator"]
+        if not hasattr(discriminator, "backbone"):
+            raise ValueError(
+                f"training.backbone_dtype={training.backbone_dtype!r} is for a frozen backbone, which this "
+                f"{discriminator.config.model_type} does not have; leave it at 'float32'"
+            )
+        discriminator.backbone.network.to(dtype)
+    return networks
+
+
+def compile_networks(networks: dict[str, nn.Module], training: TrainingOptions) -> None:
+    """torch.compile generator and discriminator in place, which leaves the names of their weights alone."""
+    if training.compile:
+        backends = torch._dynamo.list_backends(exclude_tags=())
+        if training.compile_backend not in backends:
+            raise ValueError(
+                f"training.compile_backend={training.compile_backend!r}; choose one of {', '.join(backends)}"
+            )
+        for name in ("generator", "discriminator"):
+            networks[name].compile(backend=training.compile_backend)
+
+
+def build_optimizers(networks: dict[str, nn.Module], training: TrainingOptions) -> dict[str, torch.optim.Optimizer]:
+    """Adam of the generator, which also moves the projection heads, and of the discriminator's trained part."""
+    parts = {"generator": ("generator", "projection"), "discriminator": ("discriminator",)}
+    return {
+        owner: torch.optim.Adam(
+            [p for name in names if name in networks for p in networks[name].parameters() if p.requires_grad],
+            fused=True,
+            **adam_settings(training, owner),
+        )
+        for owner, names in parts.items()
+    }
+
+
+def adam_settings(training: TrainingOptions, network: str) -> dict[str, Any]:
+    """Learning rate and betas of one network's Adam (DP-SIMS Sec. 4.1)."""
+    rate = training.learning_rate_generator if network == "generator" else training.learning_rate_discriminator
+    return {"lr": float(rate), "betas": (float(training.adam_beta1), float(training.adam_beta2))}
 
 
 def build_objective(

@@ -1,16 +1,20 @@
 """Training checkpoints: each `checkpoint-STEP` folder is a loadable model folder (the averaged generator at its root)
-with a `training_state` beside it that continues the run exactly. Written aside and renamed when complete.
+with a `training_state` beside it that continues the run exactly. Written aside, flushed to the disk and renamed when
+complete: whenever a run is killed, what stands under a checkpoint's name is whole.
 """
 
 import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -19,14 +23,23 @@ from .ema import ExponentialMovingAverage
 
 
 STATE_FOLDER = "training_state"
+PROGRESS_FILE = "progress.json"  # written last: a folder that has it is complete
 _NAME = re.compile(r"checkpoint-(\d+)")
+
+
+class CheckpointError(OSError):
+    """A checkpoint could not be written; the older ones are as they were."""
 
 
 def list_checkpoints(output_dir: str | os.PathLike) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
     folders = [path for path in Path(output_dir).glob("checkpoint-*") if _NAME.fullmatch(path.name)]
-    complete = [path for path in folders if (path / STATE_FOLDER / "progress.json").is_file()]
+    complete = [path for path in folders if _is_complete(path)]
     return sorted(complete, key=_step_of)
+
+
+def _is_complete(path: Path) -> bool:
+    return (path / STATE_FOLDER / PROGRESS_FILE).is_file()
 
 
 def _step_of(path: Path) -> int:
@@ -50,7 +63,7 @@ def find_checkpoint(output_dir: str | os.PathLike, wanted: str) -> Path | None:
     if wanted == "latest":
         return present[-1] if present else None
     for candidate in (Path(wanted), Path(output_dir) / wanted):
-        if (candidate / STATE_FOLDER / "progress.json").is_file():
+        if _is_complete(candidate):
             return candidate
     names = ", ".join(path.name for path in present) or "none"
     raise ValueError(f"no checkpoint {wanted!r}; complete checkpoints in {output_dir}: {names}")
@@ -86,44 +99,81 @@ class CheckpointStore:
         accelerator.register_save_state_pre_hook(self._save_hook)
         accelerator.register_load_state_pre_hook(self._load_hook)
 
-    def save(self, step: int, published: nn.Module, processor: Any, options: dict[str, Any], card: str) -> Path:
+    def save(
+        self, published: nn.Module, processor: Any, progress: dict[str, Any], card: str, weights: list[nn.Module]
+    ) -> Path:
         """Write `checkpoint-STEP` (all processes call this; the main one writes the models).
 
         Args:
-            step: finished steps.
             published: the averaged generator with refreshed statistics.
             processor: the image processor.
-            options: flat options of the run, stored for the record.
+            progress: "step" (finished steps) and whatever else `load` shall give back, JSON-serialisable.
             card: text of the README.md.
+            weights: what must be finite to be worth keeping.
+
+        Raises:
+            CheckpointError: on all processes, if something could not be written; older checkpoints are untouched and
+                nothing of this one is left.
+            FloatingPointError: on all processes, if a weight is not finite; nothing is written.
         """
-        target = self.output_dir / f"checkpoint-{step}"
-        aside = self.output_dir / f".checkpoint-{step}.incomplete"
+        self._check_weights(weights, progress["step"])
+        target = self.output_dir / f"checkpoint-{progress['step']}"
+        aside = self.output_dir / f".{target.name}.incomplete"
+        problem = None
         if self.accelerator.is_main_process:
-            shutil.rmtree(aside, ignore_errors=True)
-            save_model_folder(
-                aside,
-                published,
-                processor,
-                discriminator=self._unwrapped("discriminator"),
-                include_backbone=self.include_backbone,
-                card=card,
-            )
+            problem = _attempt(self._write_models, aside, published, processor, card)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(aside / STATE_FOLDER))
-        self.accelerator.wait_for_everyone()
+        problem = problem or _attempt(self.accelerator.save_state, str(aside / STATE_FOLDER))
+        self._agree(problem, aside, target)
         if self.accelerator.is_main_process:
-            progress = {"step": step, "ema_updates": self.ema.updates, "options": options}
-            (aside / STATE_FOLDER / "progress.json").write_text(json.dumps(progress, indent=1))
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(aside, target)
-            self._prune()
-        self.accelerator.wait_for_everyone()
+            problem = _attempt(self._put_in_place, aside, target, progress)
+        self._agree(problem, aside, target)
         return target
+
+    def _check_weights(self, weights: list[nn.Module], step: int) -> None:
+        bad = [name for name in gather_object([first_not_finite(weights)]) if name]
+        if bad:
+            raise FloatingPointError(
+                f"step {step}: {bad[0]} is not finite, so it is not saved; lower the learning rate, clip gradients "
+                "(--set training.max_grad_norm=1) or train in float32 (--mixed_precision no)"
+            )
+
+    def _write_models(self, aside: Path, published: nn.Module, processor: Any, card: str) -> None:
+        _remove(aside)
+        save_model_folder(
+            aside,
+            published,
+            processor,
+            discriminator=self._unwrapped("discriminator"),
+            include_backbone=self.include_backbone,
+            card=card,
+        )
+
+    def _put_in_place(self, aside: Path, target: Path, progress: dict[str, Any]) -> None:
+        """The moment at which the checkpoint comes to be is one rename; all of it is on the disk by then."""
+        progress = {**progress, "ema_updates": self.ema.updates}
+        (aside / STATE_FOLDER / PROGRESS_FILE).write_text(json.dumps(progress, indent=1))
+        sync_folder(aside)
+        if target.exists():  # of an earlier attempt at this step; it comes back if this is killed in between
+            os.replace(target, _replaced(target))
+        os.replace(aside, target)
+        _sync(self.output_dir)
+        _remove(_replaced(target))
+        self._prune()
+
+    def _agree(self, problem: str | None, aside: Path, target: Path) -> None:
+        """Raise everywhere if there is a problem somewhere, and leave no partial checkpoint."""
+        problems = [text for text in gather_object([problem]) if text]
+        if problems:
+            if self.accelerator.is_main_process:
+                _remove(aside)
+                _remove(aside.with_name(f".{aside.name}.partial"))
+            self.accelerator.wait_for_everyone()
+            raise CheckpointError(f"{target.name} could not be written to {self.output_dir}: {problems[0]}")
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Restore networks, averages and optimizers; returns what `save` stored as progress."""
-        progress = json.loads((folder / STATE_FOLDER / "progress.json").read_text())
+        progress = json.loads((folder / STATE_FOLDER / PROGRESS_FILE).read_text())
         self.accelerator.load_state(str(folder / STATE_FOLDER))
         averaged = load_file(folder / "model.safetensors")
         _load_exactly(self.ema.model, averaged, folder / "model.safetensors")
@@ -181,7 +231,82 @@ class CheckpointStore:
     def _prune(self) -> None:
         if self.total_limit:
             for old in list_checkpoints(self.output_dir)[: -self.total_limit]:
-                shutil.rmtree(old)
+                leaving = old.with_name(f".{old.name}.removed")  # under its own name it is whole or not there
+                os.replace(old, leaving)
+                _remove(leaving)
+
+
+def clean_up(output_dir: str | os.PathLike) -> list[str]:
+    """What a run that was killed while it saved has left behind: removed, or put back where nothing replaced it.
+
+    Returns:
+        Names of the removed folders.
+    """
+    removed = []
+    for path in sorted(Path(output_dir).glob(".*checkpoint-*")):
+        target = path.with_name(path.name.removeprefix(".").removesuffix(".replaced"))
+        if path == _replaced(target) and not target.exists():
+            os.replace(path, target)
+        elif path.is_dir():
+            _remove(path)
+            removed.append(path.name)
+    return removed
+
+
+def set_newer_aside(folder: Path) -> list[str]:
+    """Rename the checkpoints that are newer than the one a run goes back to: they are no longer part of it.
+
+    Returns:
+        The new names; neither "latest" nor the total limit knows them.
+    """
+    renamed = []
+    for path in list_checkpoints(folder.parent):
+        if _NAME.fullmatch(folder.name) and _step_of(path) > _step_of(folder):
+            target = path.with_name(f"abandoned-{path.name}")
+            _remove(target)
+            os.replace(path, target)
+            renamed.append(target.name)
+    return renamed
+
+
+def first_not_finite(networks: list[nn.Module]) -> str | None:
+    """Name of the first weight or statistic that is NaN or infinite."""
+    for network in networks:
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                return f"{name} of {type(network).__name__}"
+    return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's files and entries are on the disk, not only in the system's memory."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _attempt(write: Callable, *arguments: Any) -> str | None:
+    """Run what writes; the first line of its error, or None. torch and safetensors have errors of their own."""
+    try:
+        write(*arguments)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return None
+
+
+def _replaced(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load_exactly(

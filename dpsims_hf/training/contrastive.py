@@ -153,11 +153,22 @@ class ProjectionHeads(nn.Module):
 
 
 def sample_positions(
-    sizes: list[tuple[int, int]], batch_size: int, num_negatives: int, generator: torch.Generator
+    sizes: list[tuple[int, int]],
+    batch_size: int,
+    num_negatives: int,
+    generator: torch.Generator | list[torch.Generator],
 ) -> list[torch.Tensor]:
-    """N + 1 distinct positions per image and level (all of them where a level has fewer), drawn on the CPU."""
+    """N + 1 distinct positions per image and level (all of them where a level has fewer), drawn on the CPU.
+
+    Args:
+        sizes: (height, width) per level.
+        batch_size: images.
+        num_negatives: N.
+        generator: CPU random generator, or one for each image.
+    """
+    generators = generator if isinstance(generator, list) else [generator] * batch_size
     drawn = []
     for height, width in sizes:
-        order = torch.rand(batch_size, height * width, generator=generator).argsort(dim=1)
+        order = torch.stack([torch.rand(height * width, generator=one) for one in generators]).argsort(dim=1)
         drawn.append(order[:, : num_negatives + 1])
     return drawn

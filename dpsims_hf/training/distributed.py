@@ -1,6 +1,6 @@
-"""Batch norm over all processes, on any device.
+"""Sums over all processes, on any device: of batch-norm statistics and of class counts.
 
-`nn.SyncBatchNorm` refuses CPU modules; this class does the same sums through the process group, so that two CPU
+`nn.SyncBatchNorm` refuses CPU modules; the class here does the same sums through the process group, so that two CPU
 processes train exactly as one process with the double batch, and tests can say so.
 """
 
@@ -9,6 +9,19 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+
+
+def several_processes() -> bool:
+    """Whether there is a process group with more than one process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
+    """The sum over all processes, without a gradient; of one process the values themselves."""
+    values = values.detach().clone()
+    if several_processes():
+        dist.all_reduce(values)
+    return values
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -32,27 +45,34 @@ class CrossProcessBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Normalise (batch, channels, height, width); without a process group this is plain batch norm."""
-        if not (self.training and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        if not (self.training and several_processes()):
             return super().forward(hidden)
         values = hidden.float()
         channels = values.shape[1]
-        count = values.new_tensor([values.numel() / channels])
-        sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
-        sums = _SumOverProcesses.apply(sums)
+        own_variance, own_mean = torch.var_mean(values, dim=(0, 2, 3), correction=0)
+        # What is summed stands in float64: E[x^2] - E[x]^2 in float32 loses a small variance beside a large mean, as
+        # the sigmoid features of DP-SIMS have it.
+        own_mean, own_variance = own_mean.double(), own_variance.double()
+        count = own_mean.new_tensor([values.numel() / channels])
+        sums = _SumOverProcesses.apply(
+            torch.cat([count * own_mean, count * (own_variance + own_mean.square()), count])
+        )
         total = sums[-1]
         mean = sums[:channels] / total
-        variance = (sums[channels:-1] / total - mean.square()).clamp(min=0)
+        variance = (sums[channels:-1] / total - mean.square()).clamp(min=0).float()
+        mean, total = mean.float(), total.float()
         if self.track_running_stats:
             self._update_statistics(mean.detach(), variance.detach() * total / (total - 1).clamp(min=1))
-        scale = torch.rsqrt(variance + self.eps)
-        shift = -mean * scale
+        scale, shift = torch.rsqrt(variance + self.eps), None
         if self.affine:
-            scale, shift = scale * self.weight, shift * self.weight + self.bias
-        return (values * scale[:, None, None] + shift[:, None, None]).to(hidden.dtype)
+            scale, shift = scale * self.weight, self.bias
+        normalised = (values - mean[:, None, None]) * scale[:, None, None]
+        return (normalised if shift is None else normalised + shift[:, None, None]).to(hidden.dtype)
 
     @torch.no_grad()
     def _update_statistics(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        self.num_batches_tracked.add_(1)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         momentum = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance, momentum)

@@ -3,7 +3,7 @@
 All of them compute in float32, whatever the inputs' type under mixed precision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional as F
@@ -12,22 +12,31 @@ from torch.nn import functional as F
 LABEL_SMOOTHINGS = ("distribute", "literal")
 
 
-def class_weights(label_map: torch.Tensor, num_labels: int, void_label_id: int | None = None) -> torch.Tensor:
+def class_weights(
+    label_map: torch.Tensor,
+    num_labels: int,
+    void_label_id: int | None = None,
+    total: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
     """alpha_c = B * H * W / (K * n_c): OASIS's class balancing over the batch (OASIS Eq. 2; DP-SIMS Sec. 3.3).
 
     Args:
         label_map: (batch, height, width) int64.
         num_labels: classes, void included.
         void_label_id: its weight is 0 and it does not count among the K classes present.
+        total: sums counts over the processes; None weighs each process's batch by itself.
 
     Returns:
         (num_labels,) float32; 0 for absent classes.
     """
-    counts = torch.bincount(label_map.flatten(), minlength=num_labels).float()
+    counts = torch.bincount(label_map.flatten(), minlength=num_labels)
+    if total is not None:
+        counts = total(counts)
+    pixels, counts = counts.sum(), counts.float()
     if void_label_id is not None:
         counts[void_label_id] = 0.0
     present = counts > 0
-    weights = label_map.numel() / (present.sum().clamp(min=1) * counts.clamp(min=1))
+    weights = pixels / (present.sum().clamp(min=1) * counts.clamp(min=1))
     return torch.where(present, weights, 0.0)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ..modeling_outputs import DiscriminatorOutput
+from .distributed import sum_over_processes
 from .losses import class_weights, labelmix, labelmix_loss, labelmix_mask, n_plus_one_loss
 
 
@@ -31,6 +32,8 @@ class AdversarialLossWeights:
         lambda_labelmix: 5, or 10 on COCO-Stuff (OASIS App. C.3); 0 drops the term and its cost.
         labelmix_as_released: classes 0 and 1 share one coin, as in the released code (a slip).
         class_balancing: alpha_c (OASIS Eq. 2); False is "without class balancing" (OASIS Table 5, DP-SIMS Table 8).
+        global_class_weights: count the classes over the batches of all processes; False is each process by its own
+            batch, as in the papers.
         focal_gamma: 0 is cross-entropy.
         label_smoothing: epsilon of the D terms.
         label_smoothing_form: "distribute" (epsilon to the other classes) or "literal" (DP-SIMS's words).
@@ -46,6 +49,7 @@ class AdversarialLossWeights:
     lambda_labelmix: float = 0.0
     labelmix_as_released: bool = False
     class_balancing: bool = True
+    global_class_weights: bool = False
     focal_gamma: float = 0.0
     label_smoothing: float = 0.0
     label_smoothing_form: str = "distribute"
@@ -129,6 +133,7 @@ class AdversarialObjective:
         self.num_labels = num_labels
         self.void_label_id = void_label_id
         self.features = features
+        self.augmentation: Any = None  # `AdaptiveAugmentation`, where the options ask for it
         self._has_patch_heads = False
 
     def prepare(self, discriminator: nn.Module) -> None:
@@ -176,6 +181,7 @@ class AdversarialObjective:
         batch: dict[str, torch.Tensor],
         noise: Noise,
         rng: torch.Generator,
+        image_rngs: list[torch.Generator] | None = None,
     ) -> tuple[dict[str, torch.Tensor], Draw]:
         """L_D, and the images it was computed on.
 
@@ -184,14 +190,19 @@ class AdversarialObjective:
             discriminator: gets all of it.
             batch: pixel_values (batch, 3, H, W), label_map (batch, H, W), maybe instance_offsets.
             noise: of the fakes.
-            rng: a CPU generator for the coins of LabelMix.
+            rng: a CPU generator for the coins of LabelMix, which all images share.
+            image_rngs: a CPU generator for each image's own draws; None takes `rng` for them too.
         """
         w = self.weights
         with torch.no_grad():
             output = generate(generator, batch, noise, self._needs_features())
         real, labels = batch["pixel_values"], batch["label_map"]
         fake = output.images.to(real.dtype)
+        if self.augmentation is not None:
+            labels, (real, fake) = self.augmentation(labels, (real, fake), image_rngs or rng)
         on_real, on_fake = self._judge_both(discriminator, real, fake)
+        if self.augmentation is not None:
+            self.augmentation.observe(on_real.segmentation_logits)
         smoothing = {"label_smoothing": w.label_smoothing, "smoothing": w.label_smoothing_form}
         terms = {
             "d_real": n_plus_one_loss(
@@ -220,7 +231,7 @@ class AdversarialObjective:
         batch: dict[str, torch.Tensor],
         noise: Noise,
         other: Draw | None,
-        rng: torch.Generator,
+        rng: torch.Generator | list[torch.Generator],
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """L_G, and numbers that are worth a look but are not trained.
 
@@ -231,15 +242,18 @@ class AdversarialObjective:
             batch: as above.
             noise: of the images.
             other: output for other noise on the same label maps by the same weights, detached.
-            rng: a CPU generator for random choices.
+            rng: a CPU generator for random choices, or one for each image.
         """
         output = generate(generator, batch, noise, self._needs_features())
-        labels = batch["label_map"]
+        labels, seen = batch["label_map"], output.images
+        if self.augmentation is not None:
+            labels, (seen, real) = self.augmentation(labels, (seen, batch["pixel_values"]), rng)
+            batch = batch | {"judged_pixel_values": real}
         terms: dict[str, torch.Tensor] = {}
         log: dict[str, torch.Tensor] = {}
         judged = None
         if self._needs_judgement():
-            judged = self._judge(discriminator, output.images, output_features=self._compares_judgements())
+            judged = self._judge(discriminator, seen, output_features=self._compares_judgements())
         if self.weights.lambda_gan:
             gan = n_plus_one_loss(judged.segmentation_logits, labels, self._alpha(labels), self.weights.focal_gamma)
             terms["g_gan"] = self.weights.lambda_gan * gan
@@ -267,7 +281,7 @@ class AdversarialObjective:
         batch: dict[str, torch.Tensor],
         noise: Noise,
         other: Draw | None,
-        rng: torch.Generator,
+        rng: torch.Generator | list[torch.Generator],
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Further weighted terms of L_G, and numbers to log."""
         return {}, {}
@@ -328,15 +342,23 @@ class AdversarialObjective:
     def _alpha(self, labels: torch.Tensor) -> torch.Tensor | None:
         if not self.weights.class_balancing:
             return None
-        return class_weights(labels, self.num_labels, self.void_label_id)
+        total = sum_over_processes if self.weights.global_class_weights else None
+        return class_weights(labels, self.num_labels, self.void_label_id, total)
 
 
 def check_finite(terms: dict[str, torch.Tensor], step: int) -> None:
-    """Raise if a term is not finite, with its name and the step."""
+    """Raise on all processes if a term is not finite on one of them, with its name and the step.
+
+    Without the others' consent a process that stops would leave them waiting for its gradients.
+    """
     values = torch.stack([value.detach().float() for value in terms.values()])
-    if not torch.isfinite(values).all():
-        bad = [f"{name}={value:.4g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0]
+    here = (~torch.isfinite(values)).float()
+    counts = sum_over_processes(here).tolist()
+    if any(counts):
+        pairs = zip(terms, values.tolist(), counts, strict=True)
+        bad = [f"{name}={value:.4g}" if value - value != 0 else name for name, value, count in pairs if count]
+        where = "" if here.any() else " on another process"
         raise FloatingPointError(
-            f"step {step}: {', '.join(bad)} is not finite; lower the learning rate, clip gradients "
+            f"step {step}: {', '.join(bad)} is not finite{where}; lower the learning rate, clip gradients "
             "(--set training.max_grad_norm=1) or train in float32 (--mixed_precision no)"
         )

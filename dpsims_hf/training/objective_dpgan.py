@@ -120,7 +120,8 @@ class DPGANObjective(OASISObjective):
             terms["g_patch"] = self._patch_term(patch_generator_loss(judged.patch_logits, form))
         if w.lambda_feature_matching:
             with torch.no_grad():
-                real = self._judge(discriminator, batch["pixel_values"], output_patches=False, output_features=True)
+                photos = batch.get("judged_pixel_values", batch["pixel_values"])
+                real = self._judge(discriminator, photos, output_patches=False, output_features=True)
             matching = feature_matching_loss(self._matched(judged), self._matched(real), w.feature_matching_reduction)
             terms["g_feature_matching"] = w.lambda_feature_matching * matching
         return terms, log

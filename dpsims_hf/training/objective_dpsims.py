@@ -76,7 +76,7 @@ class DPSIMSObjective(AdversarialObjective):
         batch: dict[str, torch.Tensor],
         noise: Noise,
         other: Draw | None,
-        rng: torch.Generator,
+        rng: torch.Generator | list[torch.Generator],
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Eq. 5 and 6. z1 and z2 are exchangeable: the gradient through one side of Eq. 6 alone is half of the whole
         in expectation.
@@ -101,7 +101,11 @@ class DPSIMSObjective(AdversarialObjective):
         return terms, log
 
     def contrastive_loss(
-        self, fake: torch.Tensor, real: torch.Tensor, projection: ProjectionHeads, rng: torch.Generator
+        self,
+        fake: torch.Tensor,
+        real: torch.Tensor,
+        projection: ProjectionHeads,
+        rng: torch.Generator | list[torch.Generator],
     ) -> torch.Tensor:
         """Eq. 5 summed over levels: features of the fake image against those of the real one, in float32."""
         with torch.no_grad():

@@ -17,6 +17,9 @@ from .recipes import counterpart, get_recipe
 
 
 MIXED_PRECISIONS = ("no", "bf16", "fp16")
+BACKBONE_DTYPES = ("float32", "bfloat16", "float16")
+DATA_CACHES = ("auto", "none", "memory", "disk")
+ADA_KINDS = ("blit", "geometric", "color")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,11 @@ class TrainingOptions:
         mixed_precision: no, bf16 or fp16.
         seed: of everything.
         channels_last: memory format of the networks.
+        compile: torch.compile of generator and discriminator: slow first steps, then faster ones.
+        compile_backend: of torch.compile.
+        gradient_checkpointing: the generator's blocks are computed again in the backward pass instead of kept: less
+            memory, more time, the same result.
+        backbone_dtype: of the discriminator's frozen backbone; bfloat16 halves it and what passes through it.
         log_steps, sample_steps, checkpointing_steps: every so many steps; 0 is off.
         checkpoints_total_limit: older ones are removed; 0 keeps all.
         sample_maps, sample_noises: rows and generated columns of the sample grid.
@@ -54,6 +62,10 @@ class TrainingOptions:
     mixed_precision: str = "no"
     seed: int = 0
     channels_last: bool = True
+    compile: bool = False
+    compile_backend: str = "inductor"
+    gradient_checkpointing: bool = False
+    backbone_dtype: str = "float32"
     log_steps: int = 10
     sample_steps: int = 1000
     checkpointing_steps: int = 5000
@@ -65,6 +77,15 @@ class TrainingOptions:
         if self.mixed_precision not in MIXED_PRECISIONS:
             raise ValueError(
                 f"training.mixed_precision={self.mixed_precision!r}; choose one of {', '.join(MIXED_PRECISIONS)}"
+            )
+        if self.backbone_dtype not in BACKBONE_DTYPES:
+            raise ValueError(
+                f"training.backbone_dtype={self.backbone_dtype!r}; choose one of {', '.join(BACKBONE_DTYPES)}"
+            )
+        if self.compile and self.gradient_checkpointing:
+            raise ValueError(
+                "training.compile and training.gradient_checkpointing do not go together: torch.compile decides by "
+                "itself what is computed again; switch one of them off"
             )
         for name in ("max_train_steps", "batch_size", "gradient_accumulation_steps", "log_steps"):
             if getattr(self, name) < 1:
@@ -78,20 +99,69 @@ class DataOptions:
     Args:
         image_size: (height, width) of training crops.
         scale_range: the photo is resized to image_size times a factor drawn from here, then cropped.
+        keep_aspect: resize by one factor, so that the picture just covers image_size, instead of stretching it.
         horizontal_flip: probability.
+        label_perturbation: largest typical shift of a border in pixels, as of a sloppy sketch; 0 is off. Each draw
+            takes a strength between 0 and this.
         rare_class_sampling: p ~ f_k^(-1/2) (Sec. 4.1).
+        class_frequencies: for streams: a file of `python -m dpsims_hf.data.class_frequencies`; "" estimates them on
+            the way.
+        streaming: read a Hub set, or parquet files, as a stream instead of downloading it first.
+        shuffle_buffer: rows that a worker shuffles at a time when streaming.
+        cache: where decoded pictures are kept: "none", "memory", "disk" (memory-mapped, shared by all processes of a
+            machine), or "auto": memory if they take less than 1 GiB.
+        cache_dir: folder of the disk cache and of the results of the pass over all labels; "" is a folder in HF_HOME.
+        ada_target: adaptive discriminator augmentation (Karras et al., 2020) towards this overfitting heuristic r_t
+            (0.6 there); 0 is off.
+        ada_fixed_probability: the same augmentation with a constant probability; 0 is off.
+        ada_images: images that D sees while the probability goes from 0 to 1, at the fastest.
+        ada_kinds: any of blit, geometric, color.
         workers: processes that prepare data; 0 does it in the training process.
     """
 
     image_size: tuple[int, int] = (256, 256)
     scale_range: tuple[float, float] = (1.0, 1.0)
+    keep_aspect: bool = False
     horizontal_flip: float = 0.5
+    label_perturbation: float = 0.0
     rare_class_sampling: bool = True
+    class_frequencies: str = ""
+    streaming: bool = False
+    shuffle_buffer: int = 1000
+    cache: str = "auto"
+    cache_dir: str = ""
+    ada_target: float = 0.0
+    ada_fixed_probability: float = 0.0
+    ada_images: int = 500_000
+    ada_kinds: tuple[str, ...] = ("blit", "geometric", "color")
     workers: int = 4
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "image_size", tuple(self.image_size))
-        object.__setattr__(self, "scale_range", tuple(self.scale_range))
+        for name in ("image_size", "scale_range", "ada_kinds"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.cache not in DATA_CACHES:
+            raise ValueError(f"data.cache={self.cache!r} is unknown; choose one of {', '.join(DATA_CACHES)}")
+        for name, least in (("shuffle_buffer", 1), ("workers", 0), ("ada_images", 1), ("label_perturbation", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"data.{name}={getattr(self, name)} must be at least {least}")
+        if self.class_frequencies and not (self.streaming and self.rare_class_sampling):
+            raise ValueError(
+                "data.class_frequencies is for streams with rare-class sampling; other sets count their labels "
+                "themselves: drop it, or --set data.streaming=true"
+            )
+        if self.streaming and self.cache in ("memory", "disk"):
+            raise ValueError(f"data.cache={self.cache!r} does not go with data.streaming=true; drop one of the two")
+        self._check_ada()
+
+    def _check_ada(self) -> None:
+        if self.ada_target and self.ada_fixed_probability:
+            raise ValueError("give data.ada_target (adaptive) or data.ada_fixed_probability (constant), not both")
+        for name in ("ada_target", "ada_fixed_probability"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"data.{name}={getattr(self, name)} must be in [0, 1); 0 is off")
+        unknown = sorted(set(self.ada_kinds) - set(ADA_KINDS))
+        if unknown or not self.ada_kinds:
+            raise ValueError(f"data.ada_kinds={list(self.ada_kinds)} must be some of {', '.join(ADA_KINDS)}")
 
 
 @dataclass(frozen=True)

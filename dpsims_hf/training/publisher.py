@@ -1,12 +1,16 @@
 """What a run publishes on the way: the averaged generator with statistics of its own, sample grids, checkpoints."""
 
 import copy
+import logging
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
+from PIL import Image
 from torch import nn
 
 from ..data import collate
@@ -15,6 +19,9 @@ from .checkpoints import CheckpointStore
 from .ema import refresh_batch_norm
 from .reporting import draw_curves, draw_samples, log_image
 from .step import Trainer
+
+
+logger = logging.getLogger("train")
 
 
 class Publisher:
@@ -53,8 +60,11 @@ class Publisher:
         order = torch.randperm(len(dataset), generator=rng).tolist()
         for start in range(0, training.batch_norm_refresh_batches * training.batch_size, training.batch_size):
             indices = [order[draw % len(order)] for draw in range(start, start + training.batch_size)]
-            batch = to_device(collate([dataset[index] for index in indices]), self.accelerator.device)
-            noise = self.trainer.ema.model.sample_noise(training.batch_size, generator=rng)
+            samples = list(_readable(dataset, indices))
+            if not samples:
+                continue
+            batch = to_device(collate(samples), self.accelerator.device)
+            noise = self.trainer.ema.model.sample_noise(len(samples), generator=rng)
             offsets = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
             yield {"label_map": batch["label_map"], "noise": noise, **offsets}
 
@@ -62,18 +72,21 @@ class Publisher:
         """Write samples/step-STEP.png: label | real | fakes of fixed noise."""
         if not self.accelerator.is_main_process:
             return
-        training = self.options.training
-        dataset = self.datasets.samples
+        file = self.output_dir / "samples" / f"step-{step:06d}.png"
+        with reported_failures(file):
+            grid = self._sample_grid(step)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            grid.save(file)
+            log_image(self.accelerator, "samples", grid, step)
+
+    def _sample_grid(self, step: int) -> Image.Image:
+        training, dataset = self.options.training, self.datasets.samples
         count = min(training.sample_maps, len(dataset))
         chosen = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
         batch = to_device(collate([dataset[index] for index in chosen]), self.accelerator.device)
         model = self.published(step)
         noises = model.sample_noise(training.sample_noises, generator=torch.Generator().manual_seed(training.seed))
-        grid = draw_samples(model, self.processor, batch, noises)
-        folder = self.output_dir / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
-        grid.save(folder / f"step-{step:06d}.png")
-        log_image(self.accelerator, "samples", grid, step)
+        return draw_samples(model, self.processor, batch, noises)
 
     def validate(self, step: int) -> dict[str, torch.Tensor]:
         """Values of the averaged generator by "PROTOCOL/VALUE", the same on all processes."""
@@ -82,14 +95,49 @@ class Publisher:
         values = broadcast_object_list([validate(self.validation, self.published(step))])[0]
         return {name: torch.tensor(value) for name, value in values.items()}
 
-    def checkpoint(self, step: int) -> Path:
-        """Write checkpoint-STEP and the curves."""
+    def checkpoint(self, step: int, position: dict[str, Any]) -> Path:
+        """Write checkpoint-STEP and the curves; all processes call this.
+
+        Args:
+            step: finished steps.
+            position: of the data, as `TrainingBatches.position` gives it.
+        """
         model = self.published(step) if self.accelerator.is_main_process else self.trainer.ema.model
-        path = self.store.save(step, model, self.processor, self.options.flat(), self.card)
-        metrics = self.output_dir / "metrics.jsonl"
-        if self.accelerator.is_main_process and metrics.is_file():
-            draw_curves(metrics, self.output_dir / "curves.png")
+        progress = {
+            "step": step,
+            "samples_seen": self.trainer.samples_seen,
+            "data": position,
+            "processes": self.accelerator.num_processes,
+            "augmentation": augmentation_state(self.trainer.objective),
+            "options": self.options.flat(),
+        }
+        networks = [*map(self.accelerator.unwrap_model, self.trainer.networks.values()), self.trainer.ema.model]
+        path = self.store.save(model, self.processor, progress, self.card, networks)
+        if self.accelerator.is_main_process:
+            with reported_failures(self.output_dir / "curves.png"):
+                draw_curves(self.output_dir / "metrics.jsonl", self.output_dir / "curves.png")
         return path
+
+
+def augmentation_state(objective: Any) -> dict[str, Any] | None:
+    """What adaptive augmentation has learned so far, where it is on."""
+    return None if objective.augmentation is None else objective.augmentation.state_dict()
+
+
+def _readable(dataset: Any, indices: list[int]) -> Iterator[dict[str, Any]]:
+    """A sample that broke ends the run where it trains on it; the checkpoint that is saved then does without."""
+    for index in indices:
+        with suppress(ValueError):
+            yield dataset[index]
+
+
+@contextmanager
+def reported_failures(what: str | os.PathLike) -> Iterator[None]:
+    """Numbers and pictures are not worth a run: where they cannot be made, say so and go on."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        logger.warning("no %s: %s", what, error)
 
 
 def to_device(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

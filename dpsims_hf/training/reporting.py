@@ -111,6 +111,8 @@ def draw_curves(metrics_file: str | os.PathLike, output_file: str | os.PathLike)
     """Plot every column of a metrics.jsonl against the step."""
     from matplotlib.figure import Figure
 
+    if not Path(metrics_file).is_file():  # the jsonl tracker is off
+        return
     lines = [json.loads(line) for line in Path(metrics_file).read_text().splitlines()]
     lines = list({line["step"]: line for line in lines}.values())  # a resumed run may repeat steps
     names = [name for name in lines[-1] if name != "step"] if lines else []

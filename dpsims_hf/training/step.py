@@ -15,6 +15,9 @@ from .options import RunOptions
 
 
 NOISE_STREAM = 2  # keeps the networks' draws apart from those of the data
+SHARED = -1  # in the place of an image's number
+# What a draw is for. 0 and 1 are the noise of the half-steps of D and G.
+G_TERMS, LABELMIX, COIN, D_TERMS = 2, 3, 4, 5
 
 
 @contextmanager
@@ -63,20 +66,33 @@ class Trainer:
     ) -> None:
         self.accelerator, self.options, self.objective = accelerator, options, objective
         self.networks, self.optimizers, self.ema = networks, optimizers, ema
+        self.samples_seen = 0  # by all processes, since the start of the run
 
-    def rng(self, step: int, micro: int, purpose: int) -> torch.Generator:
-        """A CPU generator that depends on seed, step, process, micro-batch and purpose, and on nothing else."""
-        return stateless_generator(
-            self.options.training.seed, NOISE_STREAM, step, self.accelerator.process_index, micro, purpose
-        )
+    def shared_rng(self, step: int, purpose: int) -> torch.Generator:
+        """A CPU generator that depends on seed, step and purpose: the same on all processes and for micro-batches."""
+        return stateless_generator(self.options.training.seed, NOISE_STREAM, step, SHARED, purpose)
+
+    def image_rngs(self, step: int, micro: int, purpose: int, images: int) -> list[torch.Generator]:
+        """A CPU generator for each image of a micro-batch; it depends on seed, step, purpose and the image's place.
+
+        The place counts through the step's whole batch, so one process with four images draws what two processes with
+        two images, or two micro-batches of two, draw together.
+        """
+        first = (micro * self.accelerator.num_processes + self.accelerator.process_index) * images
+        seed = self.options.training.seed
+        return [stateless_generator(seed, NOISE_STREAM, step, first + image, purpose) for image in range(images)]
 
     def noise(self, batch: dict[str, torch.Tensor], step: int, micro: int, half: int) -> Noise:
         """z for a batch in the half-step of D (0) or G (1)."""
         generator = self.accelerator.unwrap_model(self.networks["generator"])
-        # Of the step alone: all processes and both half-steps toss the same coin.
-        rng = stateless_generator(self.options.training.seed, NOISE_STREAM, step, 0, 0, 4)
-        coin = torch.rand((), generator=rng)
-        return self.objective.sample_noise(generator, batch["label_map"], self.rng(step, micro, half), coin)
+        labels = batch["label_map"]
+        coin = torch.rand((), generator=self.shared_rng(step, COIN))  # both half-steps toss the same
+        drawn = [
+            self.objective.sample_noise(generator, labels[image : image + 1], rng, coin)
+            for image, rng in enumerate(self.image_rngs(step, micro, half, len(labels)))
+        ]
+        regions = None if drawn[0].regions is None else torch.cat([one.regions for one in drawn])
+        return Noise(torch.cat([one.vectors for one in drawn]), regions)
 
     def step(self, step: int, micro_batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """One step of D, one of G, one of the average; returns all terms, averaged over micro-batches."""
@@ -91,11 +107,14 @@ class Trainer:
                     self.networks["discriminator"],
                     batch,
                     noise,
-                    self.rng(step, index, 3),
+                    self.shared_rng(step, LABELMIX),
+                    self.image_rngs(step, index, D_TERMS, len(batch["label_map"])),
                 )
                 self._backward(terms, step, len(micro_batches), log)
             draws.append(draw)
         self._update("discriminator", log)
+        if self.objective.augmentation is not None:
+            log |= self.objective.augmentation.update(self.accelerator)
 
         # D is called unwrapped here: its parameters take no gradient, so there is nothing to synchronise.
         discriminator = self.accelerator.unwrap_model(self.networks["discriminator"])
@@ -110,12 +129,14 @@ class Trainer:
                         batch,
                         noise,
                         draws[index],
-                        self.rng(step, index, 2),
+                        self.image_rngs(step, index, G_TERMS, len(batch["label_map"])),
                     )
                     self._backward(terms, step, len(micro_batches), log)
                 _accumulate(log, extra, len(micro_batches))
         self._update("generator", log)
         self.ema.update(self.accelerator.unwrap_model(self.networks["generator"]))
+        images = sum(len(batch["label_map"]) for batch in micro_batches)
+        self.samples_seen += images * self.accelerator.num_processes
         return log
 
     def _backward(self, terms: dict[str, torch.Tensor], step: int, count: int, log: dict[str, torch.Tensor]) -> None:

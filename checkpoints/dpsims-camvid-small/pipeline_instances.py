@@ -1,0 +1,98 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""Instance maps as two channels: from each pixel to its object's centre (DP-SIMS Sec. 4.1, after Panoptic-DeepLab)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from .image_processing_files import open_image, resize_nearest, to_numpy
+from .pipeline_noise import label_components
+
+
+def instance_offsets(
+    instance_map: np.ndarray | torch.Tensor,
+    label_map: np.ndarray | torch.Tensor | None = None,
+    stuff_ids: Iterable[int] = (),
+) -> torch.Tensor:
+    """(centre of mass - pixel) / (height, width) on every instance, 0 elsewhere.
+
+    To be computed after resize, crop and flip: the centre is that of the visible part, and a mirrored map then has
+    mirrored offsets by construction.
+
+    Args:
+        instance_map: (height, width) integers; one id per object, 0 = none.
+        label_map: (height, width) class indices; needed only with `stuff_ids`.
+        stuff_ids: Labels whose pixels get 0 (stuff, and void).
+
+    Returns:
+        (2, height, width) float32: channel 0 vertical, channel 1 horizontal, both in [-1, 1].
+    """
+    instances = to_numpy(instance_map).astype(np.int64)  # a copy
+    stuff_ids = sorted(set(stuff_ids))
+    if stuff_ids:
+        if label_map is None or tuple(label_map.shape) != instances.shape:
+            shape = None if label_map is None else tuple(label_map.shape)
+            raise ValueError(f"stuff_ids need a label map of shape {instances.shape}, got {shape}")
+        instances[np.isin(to_numpy(label_map), stuff_ids)] = 0
+    height, width = instances.shape
+    _, inverse = np.unique(instances, return_inverse=True)
+    inverse = inverse.ravel()
+    sizes = np.bincount(inverse)
+    offsets = np.empty((2, height, width), dtype=np.float32)
+    grid = np.indices((height, width))
+    for axis, extent in enumerate((height, width)):
+        position = grid[axis].ravel()
+        centre = np.bincount(inverse, weights=position) / sizes
+        offsets[axis] = ((centre[inverse] - position) / extent).reshape(height, width)
+    offsets[:, instances == 0] = 0.0
+    return torch.from_numpy(offsets)
+
+
+def batch_instance_offsets(
+    label_maps: torch.Tensor, instance_maps: Any = None, stuff_ids: Iterable[int] = ()
+) -> torch.Tensor:
+    """Offsets for a batch of label maps.
+
+    Args:
+        label_maps: (batch, height, width) class indices.
+        instance_maps: one item or a list, one per label map, of any size: a path, a PIL image or an integer array,
+            (height, width) with one id per object and 0 for none, or colours that are ids (R + 256 G + 65536 B). None
+            takes every connected region of one class for one object, which is what a painted map says.
+        stuff_ids: labels without objects.
+
+    Returns:
+        (batch, 2, height, width) float32, see `instance_offsets`.
+
+    Raises:
+        ValueError: for a number of instance maps that is not that of the label maps, or one that cannot be read.
+    """
+    if instance_maps is None:
+        instances = [(label_components(single) + 1).numpy() for single in label_maps.cpu()]
+    else:
+        several = isinstance(instance_maps, (list, tuple))
+        given = list(instance_maps) if several else [instance_maps] * len(label_maps)
+        if len(given) != len(label_maps):
+            raise ValueError(f"{len(given)} instance maps for {len(label_maps)} label maps: pass one for each")
+        instances = [
+            resize_nearest(read_instance_map(item, f"instance map {index}"), *label_maps.shape[1:])
+            for index, item in enumerate(given)
+        ]
+    stuff_ids = list(stuff_ids)
+    pairs = zip(instances, label_maps.cpu(), strict=True)
+    return torch.stack([instance_offsets(single, label_map, stuff_ids) for single, label_map in pairs])
+
+
+def read_instance_map(item: Any, source: str = "instance map") -> np.ndarray:
+    """A path, PIL image or array -> (height, width) int64; colours are ids, R + 256 G + 65536 B."""
+    is_array = isinstance(item, (np.ndarray, torch.Tensor))
+    values = to_numpy(item) if is_array else np.asarray(open_image(item, source))
+    if values.ndim == 3 and values.shape[-1] in (3, 4) and values.dtype == np.uint8:
+        return values[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
+    if values.ndim != 2 or values.dtype.kind not in "iu":
+        raise ValueError(f"{source}: a {values.dtype} array of shape {values.shape} is no instance map; pass integers")
+    return values.astype(np.int64)
+
+
+__all__ = ["batch_instance_offsets", "instance_offsets", "read_instance_map"]

@@ -1,0 +1,146 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""Which known label space fits the values in label files, and why the others do not."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from ..image_processing_files import channels_last
+from .label_encodings import spans
+from .specs import DatasetSpec, label_presets, load_label_preset
+
+
+COLORS = "colours"
+KNOWN_COLORS = 0.95  # share of the pixels of colour files that must have a class colour
+
+
+@dataclass
+class FoundValues:
+    """What label files hold, as stored.
+
+    `values` and `colors` (packed r << 16 | g << 8 | b) count pixels; `kinds` counts files in words.
+    """
+
+    values: Counter = field(default_factory=Counter)
+    colors: Counter = field(default_factory=Counter)
+    kinds: Counter = field(default_factory=Counter)
+
+    def add(self, label_map: Image.Image | np.ndarray) -> None:
+        """Count one label map, opened but not decoded."""
+        array = channels_last(np.asarray(label_map))
+        mode = getattr(label_map, "mode", None)
+        if array.ndim == 3 and array.shape[-1] in (3, 4):
+            packed = array[..., :3].astype(np.int64) @ np.array([65536, 256, 1])
+            self.kinds["colour files"] += 1
+            counts, target = np.unique(packed, return_counts=True), self.colors
+        else:
+            self.kinds["palette files (P): the indices" if mode == "P" else f"numbers ({mode or array.dtype})"] += 1
+            counts, target = np.unique(array, return_counts=True), self.values
+        target.update(dict(zip(*(part.tolist() for part in counts), strict=True)))
+
+    def describe(self) -> list[str]:
+        """The lines of a report."""
+        lines = ["label files: " + ", ".join(f"{count} of {kind}" for kind, count in self.kinds.most_common())]
+        if self.values:
+            lines.append(f"values: {spans([int(value) for value in self.values])} ({len(self.values)} different)")
+        if self.colors:
+            lines.append(f"{len(self.colors)} different colours")
+        return lines
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """How one label space in one encoding fits; `share` is the part of its legal values that occurs (for colour files
+    the part of the pixels that have a class colour).
+    """
+
+    spec: str
+    encoding: str
+    fits: bool
+    share: float
+    reason: str
+
+
+def suggest_specs(found: FoundValues, specs: list[DatasetSpec] | None = None) -> list[Suggestion]:
+    """Compare with label spaces.
+
+    Args:
+        found: From all label files.
+        specs: Candidates, None: the known ones.
+
+    Returns:
+        What fits first, the fullest use of the values first, then the encodings that the specs have by default.
+    """
+    specs = [load_label_preset(name) for name in label_presets()] if specs is None else specs
+    if found.values:
+        rows = [_by_values(found, spec, name) for spec in specs for name in _different_encodings(spec)]
+    else:
+        rows = [_by_colors(found, spec) for spec in specs] if found.colors else []
+    defaults = {(spec.name, spec.label_encoding) for spec in specs}
+    return sorted(rows, key=lambda row: (not row.fits, -row.share, (row.spec, row.encoding) not in defaults))
+
+
+def _meanings(spec: DatasetSpec, name: str) -> dict[int, int | None]:
+    return dict.fromkeys(spec.void_values, spec.void_label_id) | spec.encoding(name).legal_values(spec.num_labels)
+
+
+def _different_encodings(spec: DatasetSpec) -> list[str]:
+    """The encodings of a spec, without those of which another only knows more values."""
+    meanings = {name: _meanings(spec, name) for name in spec.encoding_names}
+    return [
+        name for name, own in meanings.items() if not any(own.items() < other.items() for other in meanings.values())
+    ]
+
+
+def _by_values(found: FoundValues, spec: DatasetSpec, name: str) -> Suggestion:
+    meanings = _meanings(spec, name)
+    strange = sorted(int(value) for value in found.values if value not in meanings)
+    used = {meanings[value] for value in found.values if value in meanings} - {spec.void_label_id}
+    labels = spec.num_labels - (spec.void_label_id is not None)
+    if strange:
+        pixels = sum(found.values[value] for value in strange) / sum(found.values.values())
+        reason = f"without meaning there: {spans(strange)} ({100 * pixels:.1f} % of the pixels)"
+    else:
+        reason = f"{len(used)} of its {labels} classes occur"
+    share = len(meanings.keys() & found.values.keys()) / len(meanings)
+    return Suggestion(spec.name, name, bool(used) and not strange, share, reason)
+
+
+def _by_colors(found: FoundValues, spec: DatasetSpec) -> Suggestion:
+    palette = {r << 16 | g << 8 | b for r, g, b in spec.palette}
+    share = sum(n for color, n in found.colors.items() if color in palette) / sum(found.colors.values())
+    reason = f"{100 * share:.1f} % of the pixels have a colour of its palette"
+    return Suggestion(spec.name, COLORS, share >= KNOWN_COLORS, share, reason)
+
+
+def suggestion_lines(found: FoundValues, own: DatasetSpec | None = None) -> list[str]:
+    """What was found and which label spaces fit, as lines of a report.
+
+    Args:
+        found: From all label files.
+        own: The label space that the set is read with; then others are suggested only if it does not fit.
+    """
+    rows = suggest_specs(found)
+    lines = found.describe()
+    if own is not None:
+        mine = _by_values(found, own, own.label_encoding) if found.values else _by_colors(found, own)
+        rows = [mine, *(row for row in rows if (row.spec, row.encoding) != (mine.spec, mine.encoding))]
+    width = max((len(f"{row.spec} ({row.encoding})") for row in rows), default=0)
+    for row in rows:
+        lines.append(f"  {'fits' if row.fits else 'no  '}  {f'{row.spec} ({row.encoding})':<{width}}  {row.reason}")
+    if rows and not (own is not None and rows[0].fits):
+        best = next((row for row in rows if row.fits), None)
+        lines.append("suggestion: " + (_how(best) if best else "no known label space fits; write a classes.json"))
+    return lines
+
+
+def _how(row: Suggestion) -> str:
+    is_default = row.encoding in (load_label_preset(row.spec).label_encoding, COLORS)
+    return f"--classes_file {row.spec}" + (
+        "" if is_default else f', with "label_encoding": "{row.encoding}" in a copy'
+    )
+
+
+__all__ = ["FoundValues", "Suggestion", "suggest_specs", "suggestion_lines"]

@@ -1,0 +1,121 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""A Space of one's own: this repository's app and package, opened on a model of the Hub or on a checkpoint folder."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from .hub import published_files, validate_model_folder
+from .publishing import publish
+
+
+ROOT = Path(__file__).parents[1]
+APP_FILES = ("app.py", "requirements.txt", "LICENSE")
+MODEL_VARIABLE = "DPSIMS_MODEL"  # app.py reads it
+CHECKPOINTS = "checkpoints"
+SPACE_CARD = """---
+title: {title}
+emoji: 🏙️
+colorFrom: indigo
+colorTo: gray
+sdk: gradio
+sdk_version: {sdk_version}
+python_version: "3.12"
+app_file: app.py
+license: apache-2.0
+tags:
+- semantic-image-synthesis{models}
+---
+
+# {title}
+
+Paint a semantic label map, get a photo-like image in one forward pass. The page opens on `{model}`; the variable
+`{variable}` of this Space names another model. The code is under the Apache License, Version 2.0; a model has the
+terms of its card.
+"""
+
+
+def space_files(model: str, title: str = "Paint a scene, get a picture") -> dict[str, Path | bytes]:
+    """Path in the Space -> file or content.
+
+    Args:
+        model: what the page opens with: a name on the Hub, or a checkpoint folder, whose model files then go along.
+        title: of the Space.
+
+    Raises:
+        ValueError: this package was installed without the repository around it, or the folder holds no checkpoint.
+    """
+    import gradio
+
+    missing = [name for name in ("app.py", "requirements.txt") if not (ROOT / name).is_file()]
+    if missing:
+        raise ValueError(f"{missing[0]} is not beside the package: run this command in a clone of the repository")
+    files: dict[str, Path | bytes] = {name: ROOT / name for name in APP_FILES if (ROOT / name).is_file()}
+    files |= {path.relative_to(ROOT).as_posix(): path for path in _package_files()}
+    models = ""
+    if Path(model).is_dir():
+        folder = Path(model)
+        model = f"{CHECKPOINTS}/{folder.resolve().name}"
+        files |= {f"{model}/{name}": path for name, path in checkpoint_files(folder).items()}
+    else:
+        models = f"\nmodels:\n- {model}"
+    values = {"title": title, "sdk_version": gradio.__version__, "models": models, "model": model}
+    files["README.md"] = SPACE_CARD.format(**values, variable=MODEL_VARIABLE).encode()
+    return files
+
+
+def _package_files() -> Iterator[Path]:
+    package = Path(__file__).parent
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+            yield path
+
+
+def checkpoint_files(folder: Path) -> dict[str, Path]:
+    """The model files of a checkpoint folder, without runs and pictures of the maker; ValueError if it is none."""
+    problems = validate_model_folder(folder)
+    if problems:
+        raise ValueError(f"{folder} is no checkpoint to open a Space on: " + "; ".join(problems))
+    return published_files(folder)
+
+
+def opened_model(model: str) -> str:
+    """The value of the Space's variable: a checkpoint folder lies inside the Space."""
+    return f"{CHECKPOINTS}/{Path(model).resolve().name}" if Path(model).is_dir() else model
+
+
+def write_space(output_dir: str | os.PathLike, model: str, title: str | None = None) -> Path:
+    """Write a Space's files into a new folder; ValueError if it exists and is not empty."""
+    target = Path(output_dir)
+    if target.exists() and any(target.iterdir()):
+        raise ValueError(f"{target} exists and is not empty; choose another folder")
+    files = space_files(model, **({"title": title} if title else {}))
+    for name, content in files.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            shutil.copyfile(content, path)
+    return target
+
+
+def push_space(
+    repo_id: str, model: str, title: str | None = None, private: bool = False, token: str | None = None
+) -> str:
+    """Make or update a Space and name its model; returns its address, raises as `publish` and `space_files`."""
+    files = space_files(model, **({"title": title} if title else {}))
+    return publish(
+        repo_id,
+        files,
+        "Upload Space",
+        repo_type="space",
+        private=private,
+        token=token,
+        replaces=("dpsims_hf/*", f"{CHECKPOINTS}/*"),
+        variables={MODEL_VARIABLE: opened_model(model)},
+    )
+
+
+__all__ = ["push_space", "space_files", "write_space"]

@@ -1,0 +1,98 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""Continuing a run from a checkpoint, and saying what differs from the run that wrote it."""
+
+import json
+import logging
+import os
+from typing import Any
+
+from .build import adam_settings
+from .checkpoints import CheckpointStore, find_checkpoint, set_newer_aside
+from .options import RunOptions
+from .step import Trainer
+
+
+logger = logging.getLogger("train")
+
+
+def resume(
+    output_dir: str | os.PathLike, wanted: str, options: RunOptions, store: CheckpointStore, trainer: Trainer
+) -> dict[str, Any] | None:
+    """Load a checkpoint; says which options differ from those that made it.
+
+    Args:
+        output_dir: of the run.
+        wanted: "latest" or a checkpoint.
+        options: of the run as it is now.
+        store: loads.
+        trainer: gets optimizer settings, the augmentation's state and the count of samples.
+
+    Returns:
+        The checkpoint's progress; None if "latest" finds none yet.
+    """
+    accelerator = trainer.accelerator
+    folder = find_checkpoint(output_dir, wanted)
+    if folder is None:
+        logger.info("no checkpoint in %s yet: starting anew", output_dir)
+        return None
+    progress = store.load(folder)
+    accelerator.wait_for_everyone()  # all have read what the next lines may move
+    if accelerator.is_main_process and os.path.samefile(folder.parent, output_dir):
+        for name in set_newer_aside(folder):
+            logger.info("newer than %s and no longer part of this run: renamed to %s", folder.name, name)
+    for name, optimizer in trainer.optimizers.items():  # a changed rate counts; the stored one would come back
+        settings = adam_settings(options.training, name)
+        for group in optimizer.param_groups:
+            group.update(settings)
+    if trainer.objective.augmentation is not None and progress.get("augmentation"):
+        trainer.objective.augmentation.load_state_dict(progress["augmentation"])
+    step, before = progress["step"], progress["options"]
+    for key, value in options.flat().items():
+        if before.get(key) != value:
+            was = json.dumps(before.get(key))
+            logger.info("changed since the checkpoint: %s = %s (was %s)", key, json.dumps(value), was)
+    processes = progress.get("processes", accelerator.num_processes)
+    trainer.samples_seen = progress.get("samples_seen", step * effective_batch(before, processes))
+    logger.info("resumed from %s at step %d, %d samples seen", folder, step, trainer.samples_seen)
+    if processes != accelerator.num_processes:
+        for line in describe_change(before, processes, options, accelerator.num_processes):
+            logger.info("%s", line)
+    if step >= options.training.max_train_steps:
+        logger.info("nothing to do: max_train_steps is %d; raise it to go on", options.training.max_train_steps)
+    return progress
+
+
+def effective_batch(values: dict[str, Any], processes: int) -> int:
+    """Images per optimizer step, from flat options."""
+    return processes * values["training.batch_size"] * values["training.gradient_accumulation_steps"]
+
+
+def describe_change(before: dict[str, Any], processes_before: int, options: RunOptions, processes: int) -> list[str]:
+    """What is the same on another number of processes and what is not, one line each.
+
+    Args:
+        before: flat options of the checkpoint's run.
+        processes_before: its processes.
+        options: of the run as it is now.
+        processes: as they are now.
+    """
+    now, loss = options.flat(), options.loss
+    lines = [f"{processes} process(es) instead of {processes_before}: the data goes on behind the last sample seen"]
+    batches = effective_batch(before, processes_before), effective_batch(now, processes)
+    if batches[0] != batches[1]:
+        lines.append(
+            f"not exact: {batches[1]} images per step instead of {batches[0]}; --train_batch_size or "
+            "--gradient_accumulation_steps can keep the number, or adapt learning rates and steps"
+        )
+    at_once = processes_before * before["training.batch_size"], processes * options.training.batch_size
+    if at_once[0] != at_once[1]:
+        lines.append(f"not exact: batch norm sees {at_once[1]} images at once instead of {at_once[0]}")
+    if loss.class_balancing and not loss.global_class_weights:
+        lines.append(
+            f"not exact: classes are weighed by {options.training.batch_size} images, a process's own batch, instead "
+            f"of {before['training.batch_size']}; loss.global_class_weights=true counts over all processes"
+        )
+    return [*lines, "not exact: sums over processes round differently"]
+
+
+__all__ = ["describe_change", "effective_batch", "resume"]
