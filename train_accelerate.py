@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 
 import torch
@@ -24,7 +24,6 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
-from dpsims_hf.hub import push_folder
 from dpsims_hf.training.adaptive_augmentation import build_augmentation
 from dpsims_hf.training.batches import TrainingBatches
 from dpsims_hf.training.build import (
@@ -35,6 +34,7 @@ from dpsims_hf.training.build import (
     compile_networks,
 )
 from dpsims_hf.training.build_data import add_data_arguments, build_datasets
+from dpsims_hf.training.checkpoint_card import CardWriter
 from dpsims_hf.training.checkpoints import CheckpointError, CheckpointStore, clean_up, list_checkpoints
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
@@ -49,6 +49,7 @@ from dpsims_hf.training.options import (
 )
 from dpsims_hf.training.processes import check_processes, describe_processes, requested_processes
 from dpsims_hf.training.publisher import Publisher, reported_failures
+from dpsims_hf.training.pushes import make_pushes
 from dpsims_hf.training.recipes import RECIPES
 from dpsims_hf.training.reporting import TRACKERS, make_trackers
 from dpsims_hf.training.resume import resume
@@ -112,7 +113,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--checkpointing_steps", type=int)
     run.add_argument("--checkpoints_total_limit", type=int)
     run.add_argument("--sample_steps", type=int)
-    run.add_argument("--push_to_hub", metavar="REPO_ID", help="push the last checkpoint when done")
+    run.add_argument("--push_to_hub", metavar="REPO_ID", help="push every checkpoint, tagged step-STEP")
+    run.add_argument("--hub_private", action="store_true", help="make that repository private")
+    run.add_argument("--license", default="unknown", help="of the weights, for the card")
     add_validation_arguments(parser)
     return parser.parse_args(arguments)
 
@@ -166,18 +169,11 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         total_limit=training.checkpoints_total_limit,
     )
     validation = build_validation(args, datasets, options, accelerator)
-    publisher = Publisher(trainer, store, datasets, Path(args.output_dir), _card(args, options), validation)
+    images = len(datasets.train) if isinstance(datasets.train, Sized) else None
+    cards = CardWriter(args, options, spec, images, accelerator)
+    pushes = make_pushes(args.push_to_hub, args.hub_private) if accelerator.is_main_process else None
+    publisher = Publisher(trainer, store, datasets, Path(args.output_dir), cards, validation, pushes)
     return trainer, publisher, TrainingBatches(options, datasets.train, accelerator)
-
-
-def _card(args: argparse.Namespace, options: RunOptions) -> str:
-    """A short card for training checkpoints; publishing fills the template of model_cards/."""
-    data = args.dataset_name or Path(args.train_dir).name
-    return (
-        "---\nlibrary_name: transformers\npipeline_tag: image-to-image\ntags:\n- semantic-image-synthesis\n---\n\n"
-        f"# {options.generator_family} on {data}\n\nTraining checkpoint of recipe `{args.recipe}`: the averaged "
-        "generator, its discriminator, and in `training_state/` what continues the run.\n"
-    )
 
 
 def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> None:
@@ -198,6 +194,7 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
     try:
         with StopSignals() as signals:
             loop(trainer, publisher, batches, step, signals, args.validation_steps)
+            publisher.finish()
     except FloatingPointError as error:
         good = [path.name for path in list_checkpoints(args.output_dir)] or ["none"]
         raise FloatingPointError(f"{error}; not saved, the last good checkpoint is {good[-1]}") from error
@@ -334,8 +331,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except StoppedElsewhere:
         return 2
-    if args.push_to_hub and accelerator.is_main_process:
-        push_folder(list_checkpoints(args.output_dir)[-1], args.push_to_hub)
     return 0
 
 

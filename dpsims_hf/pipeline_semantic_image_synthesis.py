@@ -331,7 +331,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             return given
         if given is not None:
             return given
-        return batch_instance_offsets(label_maps, instance_map, getattr(self.processor, "stuff_ids", ()))
+        return batch_instance_offsets(label_maps, instance_map, self.processor)
 
     def _generate(
         self, label_maps: torch.Tensor, plans: list, offsets: Any, batch_size: int, output_type: str, autocast: Any

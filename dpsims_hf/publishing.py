@@ -1,10 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Repositories on the Hub: files in one commit or not at all, a tag that names it, and errors in words."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -23,9 +20,6 @@ try:
     import httpx2 as httpx  # of newer versions of huggingface_hub
 except ImportError:
     import httpx
-
-
-STEP_TAG = "step-{step}"  # of a training checkpoint's revision
 
 
 class PublishError(ValueError):
@@ -128,57 +122,4 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-class BackgroundPush:
-    """Uploads checkpoints one after the other while training goes on.
-
-    A checkpoint is pushed from hard links beside it, since the run may remove it meanwhile.
-
-    Args:
-        push: folder, step -> address; what it raises as ValueError is kept for `finish`.
-    """
-
-    def __init__(self, push: Callable[[Path, int], str]) -> None:
-        self._push = push
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="push")
-        self._pending: list[tuple[Path, Future[str]]] = []
-
-    def add(self, folder: Path, step: int) -> None:
-        """Push a checkpoint folder when those before it are done."""
-        snapshot = folder.with_name(f".{folder.name}.push")
-        shutil.rmtree(snapshot, ignore_errors=True)
-        shutil.copytree(folder, snapshot, copy_function=_link, ignore=shutil.ignore_patterns("training_state"))
-        self._pending.append((folder, self._pool.submit(self._upload, snapshot, step)))
-
-    def _upload(self, snapshot: Path, step: int) -> str:
-        try:
-            return self._push(snapshot, step)
-        finally:
-            shutil.rmtree(snapshot, ignore_errors=True)
-
-    def done(self) -> list[tuple[Path, str | ValueError]]:
-        """Checkpoints whose push has ended since the last call, each with its address or its error."""
-        ended = [entry for entry in self._pending if entry[1].done()]
-        self._pending = [entry for entry in self._pending if not entry[1].done()]
-        return [(folder, _outcome(future)) for folder, future in ended]
-
-    def finish(self) -> list[tuple[Path, str | ValueError]]:
-        """Wait for all pushes; what `done` has not told yet."""
-        self._pool.shutdown(wait=True)
-        return self.done()
-
-
-def _outcome(future: "Future[str]") -> str | ValueError:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    return error if isinstance(error, ValueError) else ValueError(_one_line(error) or type(error).__name__)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copy2(source, target)
-
-
-__all__ = ["STEP_TAG", "BackgroundPush", "PublishError", "errors_in_words", "publish", "require_repository"]
+__all__ = ["PublishError", "errors_in_words", "publish", "require_repository"]

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from hub_server import HubServer, hub_server
 
-from dpsims_hf.publishing import BackgroundPush, PublishError
+from dpsims_hf.publishing import PublishError
 from dpsims_hf.space_repository import write_space
+from dpsims_hf.training.pushes import BackgroundPush
 
 
 PUSH = ("-m", "dpsims_hf.hub", "push")

@@ -285,7 +285,7 @@ def test_mixed_noise_tosses_one_coin_per_step():
     """Both half-steps get the same kind of noise: DP-SIMS compares them."""
     options = options_of("tiny", "loss.noise_sampling=mix")
     objective = DPSIMSObjective(dataclasses.replace(options.loss, lambda_contrastive=0.0), 5)
-    accelerator = SimpleNamespace(process_index=0, unwrap_model=lambda model: model)
+    accelerator = SimpleNamespace(process_index=0, num_processes=1, unwrap_model=lambda model: model)
     generator = DPSIMSGenerator(DPSIMSGeneratorConfig.from_preset("tiny"))
     trainer = Trainer(accelerator, options, objective, {"generator": generator}, {}, None)
     batch = {"label_map": torch.zeros(2, 8, 8, dtype=torch.int64)}

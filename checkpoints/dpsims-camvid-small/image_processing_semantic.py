@@ -237,6 +237,34 @@ class SemanticImageProcessor(BaseImageProcessor):
             f"often {worst}); the palette is {legal}"
         )
 
+    def decode_instance_map(
+        self, image: Any, source: str = "instance map", size: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """Any instance image -> one id per object, 0 for none.
+
+        Args:
+            image: A path, file object, PIL image or integer array: ids (8 or 16 bit), or colours that are ids,
+                R + 256 G + 65536 B.
+            source: What error messages call this image.
+            size: (height, width) to resize to, by nearest neighbour; None keeps the image's own.
+
+        Returns:
+            (height, width) int64.
+
+        Raises:
+            ValueError: unreadable file, or values that are no integers.
+        """
+        is_array = isinstance(image, (np.ndarray, torch.Tensor))
+        values = to_numpy(image) if is_array else np.asarray(open_image(image, source))
+        if values.ndim == 3 and values.shape[-1] in (3, 4) and values.dtype == np.uint8:
+            values = values[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
+        if values.ndim != 2 or values.dtype.kind not in "iu":
+            raise ValueError(
+                f"{source}: a {values.dtype} array of shape {values.shape} is no instance map; pass integers"
+            )
+        values = values.astype(np.int64)
+        return values if size is None else resize_nearest(values, *size)
+
     # -- batching -------------------------------------------------------------------------------------------------
 
     def __call__(

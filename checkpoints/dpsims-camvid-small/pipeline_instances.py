@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from .image_processing_files import open_image, resize_nearest, to_numpy
 from .pipeline_noise import label_components
 
 
@@ -29,13 +28,13 @@ def instance_offsets(
     Returns:
         (2, height, width) float32: channel 0 vertical, channel 1 horizontal, both in [-1, 1].
     """
-    instances = to_numpy(instance_map).astype(np.int64)  # a copy
+    instances = torch.as_tensor(instance_map).cpu().numpy().astype(np.int64)  # a copy
     stuff_ids = sorted(set(stuff_ids))
     if stuff_ids:
         if label_map is None or tuple(label_map.shape) != instances.shape:
             shape = None if label_map is None else tuple(label_map.shape)
             raise ValueError(f"stuff_ids need a label map of shape {instances.shape}, got {shape}")
-        instances[np.isin(to_numpy(label_map), stuff_ids)] = 0
+        instances[np.isin(torch.as_tensor(label_map).cpu().numpy(), stuff_ids)] = 0
     height, width = instances.shape
     _, inverse = np.unique(instances, return_inverse=True)
     inverse = inverse.ravel()
@@ -50,17 +49,14 @@ def instance_offsets(
     return torch.from_numpy(offsets)
 
 
-def batch_instance_offsets(
-    label_maps: torch.Tensor, instance_maps: Any = None, stuff_ids: Iterable[int] = ()
-) -> torch.Tensor:
+def batch_instance_offsets(label_maps: torch.Tensor, instance_maps: Any, processor: Any) -> torch.Tensor:
     """Offsets for a batch of label maps.
 
     Args:
         label_maps: (batch, height, width) class indices.
-        instance_maps: one item or a list, one per label map, of any size: a path, a PIL image or an integer array,
-            (height, width) with one id per object and 0 for none, or colours that are ids (R + 256 G + 65536 B). None
-            takes every connected region of one class for one object, which is what a painted map says.
-        stuff_ids: labels without objects.
+        instance_maps: one item or a list, one per label map, of any size: what `processor.decode_instance_map` takes.
+            None takes every connected region of one class for one object, which is what a painted map says.
+        processor: knows the labels without objects.
 
     Returns:
         (batch, 2, height, width) float32, see `instance_offsets`.
@@ -68,31 +64,20 @@ def batch_instance_offsets(
     Raises:
         ValueError: for a number of instance maps that is not that of the label maps, or one that cannot be read.
     """
+    label_maps = label_maps.cpu()
     if instance_maps is None:
-        instances = [(label_components(single) + 1).numpy() for single in label_maps.cpu()]
+        instances = [label_components(single) + 1 for single in label_maps]
     else:
         several = isinstance(instance_maps, (list, tuple))
         given = list(instance_maps) if several else [instance_maps] * len(label_maps)
         if len(given) != len(label_maps):
             raise ValueError(f"{len(given)} instance maps for {len(label_maps)} label maps: pass one for each")
+        size = tuple(label_maps.shape[1:])
         instances = [
-            resize_nearest(read_instance_map(item, f"instance map {index}"), *label_maps.shape[1:])
-            for index, item in enumerate(given)
+            processor.decode_instance_map(item, f"instance map {index}", size) for index, item in enumerate(given)
         ]
-    stuff_ids = list(stuff_ids)
-    pairs = zip(instances, label_maps.cpu(), strict=True)
-    return torch.stack([instance_offsets(single, label_map, stuff_ids) for single, label_map in pairs])
+    pairs = zip(instances, label_maps, strict=True)
+    return torch.stack([instance_offsets(single, label_map, processor.stuff_ids) for single, label_map in pairs])
 
 
-def read_instance_map(item: Any, source: str = "instance map") -> np.ndarray:
-    """A path, PIL image or array -> (height, width) int64; colours are ids, R + 256 G + 65536 B."""
-    is_array = isinstance(item, (np.ndarray, torch.Tensor))
-    values = to_numpy(item) if is_array else np.asarray(open_image(item, source))
-    if values.ndim == 3 and values.shape[-1] in (3, 4) and values.dtype == np.uint8:
-        return values[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
-    if values.ndim != 2 or values.dtype.kind not in "iu":
-        raise ValueError(f"{source}: a {values.dtype} array of shape {values.shape} is no instance map; pass integers")
-    return values.astype(np.int64)
-
-
-__all__ = ["batch_instance_offsets", "instance_offsets", "read_instance_map"]
+__all__ = ["batch_instance_offsets", "instance_offsets"]

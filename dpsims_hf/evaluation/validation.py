@@ -85,7 +85,8 @@ def validate(evaluation: Evaluation, generator: nn.Module, seed: int = 0) -> dic
     Returns:
         "PROTOCOL/VALUE" -> number on the main process, {} on others.
     """
-    outcomes, _ = evaluation.score(GeneratorSource(generator, evaluation.dataset.processor), seed, "validation")
+    source = GeneratorSource(generator, evaluation.dataset.spec.image_processor())
+    outcomes, _ = evaluation.score(source, seed, "validation")
     return {
         f"{protocol}/{value}": outcome.values[value]
         for protocol, outcome in outcomes.items()

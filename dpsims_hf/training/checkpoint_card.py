@@ -2,6 +2,7 @@
 """The card of a training checkpoint: model_cards/template.md, filled with what the run knows about itself."""
 
 import argparse
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ class CardWriter:
         processor: BaseImageProcessor,
         discriminator: PreTrainedModel | None,
         include_backbone: bool,
-        has_samples: bool,
+        pictures: Container[str],
     ) -> str:
         """The text of the card of `checkpoint-STEP`."""
         training = self.options.training
@@ -83,7 +84,7 @@ class CardWriter:
             results=self._results(),
             eval_results=self._eval_results(),
             limits=LIMITS,
-            samples=f"![Label map, photo, generated images]({SAMPLES})" if has_samples else "",
+            samples=f"![Label map, photo, generated images]({SAMPLES})" if SAMPLES in pictures else "",
             license=self.args.license,
             datasets=[repository] if repository and "/" in repository else None,
         )

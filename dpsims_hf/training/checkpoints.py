@@ -100,7 +100,13 @@ class CheckpointStore:
         accelerator.register_load_state_pre_hook(self._load_hook)
 
     def save(
-        self, published: nn.Module, processor: Any, progress: dict[str, Any], card: str, weights: list[nn.Module]
+        self,
+        published: nn.Module,
+        processor: Any,
+        progress: dict[str, Any],
+        card: str,
+        weights: list[nn.Module],
+        pictures: dict[str, Path],
     ) -> Path:
         """Write `checkpoint-STEP` (all processes call this; the main one writes the models).
 
@@ -110,6 +116,7 @@ class CheckpointStore:
             progress: "step" (finished steps) and whatever else `load` shall give back, JSON-serialisable.
             card: text of the README.md.
             weights: what must be finite to be worth keeping.
+            pictures: name beside the card -> file.
 
         Raises:
             CheckpointError: on all processes, if something could not be written; older checkpoints are untouched and
@@ -121,7 +128,7 @@ class CheckpointStore:
         aside = self.output_dir / f".{target.name}.incomplete"
         problem = None
         if self.accelerator.is_main_process:
-            problem = _attempt(self._write_models, aside, published, processor, card)
+            problem = _attempt(self._write_models, aside, published, processor, card, pictures)
         self.accelerator.wait_for_everyone()
         problem = problem or _attempt(self.accelerator.save_state, str(aside / STATE_FOLDER))
         self._agree(problem, aside, target)
@@ -138,7 +145,9 @@ class CheckpointStore:
                 "(--set training.max_grad_norm=1) or train in float32 (--mixed_precision no)"
             )
 
-    def _write_models(self, aside: Path, published: nn.Module, processor: Any, card: str) -> None:
+    def _write_models(
+        self, aside: Path, published: nn.Module, processor: Any, card: str, pictures: dict[str, Path]
+    ) -> None:
         _remove(aside)
         save_model_folder(
             aside,
@@ -148,6 +157,8 @@ class CheckpointStore:
             include_backbone=self.include_backbone,
             card=card,
         )
+        for name, file in pictures.items():
+            shutil.copyfile(file, aside / name)
 
     def _put_in_place(self, aside: Path, target: Path, progress: dict[str, Any]) -> None:
         """The moment at which the checkpoint comes to be is one rename; all of it is on the disk by then."""

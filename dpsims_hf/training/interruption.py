@@ -1,6 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """What ends a run early: signals, errors of single processes, and how all processes of a run come to agree on it."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -53,7 +54,8 @@ def quiet_worker(worker_id: int) -> None:
 
 
 def _exit_when_the_trainer_says() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+    trainer = multiprocessing.parent_process().pid  # getppid() may be a fork server
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != trainer:
         pass
     os._exit(0)
 

@@ -15,8 +15,10 @@ from torch import nn
 
 from ..data import collate
 from .build_data import Datasets
+from .checkpoint_card import SAMPLES, CardWriter
 from .checkpoints import CheckpointStore
 from .ema import refresh_batch_norm
+from .pushes import BackgroundPush, report_pushes
 from .reporting import draw_curves, draw_samples, log_image
 from .step import Trainer
 
@@ -33,12 +35,14 @@ class Publisher:
         store: CheckpointStore,
         datasets: Datasets,
         output_dir: Path,
-        card: str,
+        cards: CardWriter,
         validation: Any | None = None,
+        pushes: BackgroundPush | None = None,
     ) -> None:
         self.trainer, self.store, self.datasets = trainer, store, datasets
-        self.output_dir, self.card = output_dir, card
-        self.validation = validation
+        self.output_dir, self.cards = output_dir, cards
+        self.validation, self.pushes = validation, pushes
+        self._pictures: dict[str, Path] = {}  # of the card
         self.accelerator, self.options = trainer.accelerator, trainer.options
         config = trainer.ema.model.config
         self.processor = datasets.spec.image_processor(tuple(config.image_size), size_divisor=config.size_divisor)
@@ -77,6 +81,7 @@ class Publisher:
             grid = self._sample_grid(step)
             file.parent.mkdir(parents=True, exist_ok=True)
             grid.save(file)
+            self._pictures = {SAMPLES: file}
             log_image(self.accelerator, "samples", grid, step)
 
     def _sample_grid(self, step: int) -> Image.Image:
@@ -93,6 +98,7 @@ class Publisher:
         from ..evaluation.validation import validate
 
         values = broadcast_object_list([validate(self.validation, self.published(step))])[0]
+        self.cards.measured(step, values, len(self.validation.rows), len(self.validation.dataset))
         return {name: torch.tensor(value) for name, value in values.items()}
 
     def checkpoint(self, step: int, position: dict[str, Any]) -> Path:
@@ -112,11 +118,28 @@ class Publisher:
             "options": self.options.flat(),
         }
         networks = [*map(self.accelerator.unwrap_model, self.trainer.networks.values()), self.trainer.ema.model]
-        path = self.store.save(model, self.processor, progress, self.card, networks)
+        path = self.store.save(model, self.processor, progress, self._card(step), networks, self._pictures)
         if self.accelerator.is_main_process:
+            if self.pushes is not None:
+                self.pushes.add(path, step)
+                report_pushes(self.pushes.done())
             with reported_failures(self.output_dir / "curves.png"):
                 draw_curves(self.output_dir / "metrics.jsonl", self.output_dir / "curves.png")
         return path
+
+    def _card(self, step: int) -> str:
+        discriminator = self.accelerator.unwrap_model(self.trainer.networks["discriminator"], keep_torch_compile=False)
+        return self.cards.write(
+            step, self.trainer.ema.model, self.processor, discriminator, self.store.include_backbone, self._pictures
+        )
+
+    def finish(self) -> None:
+        """Wait for what is still being pushed; ValueError if the last checkpoint did not arrive."""
+        outcomes = self.pushes.finish() if self.pushes is not None else []
+        report_pushes(outcomes)
+        if outcomes and isinstance(outcomes[-1][1], ValueError):
+            folder, error = outcomes[-1]
+            raise ValueError(f"{folder} is complete but was not pushed: {error}")
 
 
 def augmentation_state(objective: Any) -> dict[str, Any] | None:
