@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
 from dpsims_hf.demo import model_library
 from dpsims_hf.demo.image_settings import image_settings, index_png, read_settings, recreate, save_images
@@ -27,6 +29,7 @@ from dpsims_hf.demo.scenes import (
     file_stem,
     render,
 )
+from dpsims_hf.hub import save_model_folder
 
 
 ROOT = Path(__file__).parents[1]
@@ -151,6 +154,28 @@ def test_one_reroll_is_what_the_pipeline_does(model, scene):
     by_point = model.pipe(scene.label_map, 1, 1, resample_points=[(22, 45)], resample_seed=9).images[0]
     assert np.array_equal(pixels(ours[0]), pixels(by_label)) and np.array_equal(pixels(ours[1]), pixels(by_point))
     assert not np.array_equal(pixels(ours[0]), pixels(ours[1]))
+
+
+def test_a_model_with_instances_takes_connected_regions_for_objects(scene, tmp_path):
+    """Painted cars that do not touch are two objects; the page and the pipeline say the same."""
+    id2label, stuff = dict(enumerate(scene.labels)), [0, 1, 2]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = DPSIMSGeneratorConfig.from_preset(
+            "tiny", num_labels=None, id2label=id2label, use_instance_offsets=True, attention_gate_init=1.0
+        )
+        generator = DPSIMSGenerator(config).eval()
+    processor = SYNTHETIC_SPEC.image_processor(size=config.image_size, size_divisor=config.size_divisor)
+    assert processor.stuff_ids == [*stuff, SYNTHETIC_SPEC.void_label_id]
+    model = load_model("with objects", str(save_model_folder(tmp_path / "model", generator, processor)))
+    label_map, instances = np.full((32, 64), 2), np.zeros((32, 64), dtype=np.int64)
+    label_map[20:28, 4:20] = label_map[20:28, 40:60] = 3
+    instances[20:28, 4:20], instances[20:28, 40:60] = 1, 2
+    image = pixels(render(model, Scene("cars", label_map, scene.labels), [Variant(0)])[0])
+    given = {"num_images_per_label_map": 1, "seed": 0}
+    assert np.array_equal(image, pixels(model.pipe(label_map, instance_map=instances, **given).images[0]))
+    joined = model.pipe(label_map, instance_map=(instances > 0).astype(np.uint8), **given).images[0]
+    assert not np.array_equal(image, pixels(joined)), "one object in two places is another picture"
 
 
 def test_rerolls_add_up_and_the_later_one_counts(model, scene):

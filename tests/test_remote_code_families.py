@@ -21,7 +21,7 @@ from dpsims_hf.hub import save_model_folder
 
 SIZE = (32, 64)
 BARE_PROCESS = """
-import sys
+import os, re, sys
 sys.modules.update(dict.fromkeys(["dpsims_hf", "timm"]))  # importing either fails
 import numpy as np
 from diffusers import DiffusionPipeline
@@ -33,6 +33,11 @@ pipe = DiffusionPipeline.from_pretrained(folder, trust_remote_code=True)
 images = pipe(inputs["label_map"], seed=0, num_images_per_label_map=2, resample_labels=[2], output_type="np").images
 discriminator = AutoModel.from_pretrained(folder, subfolder="discriminator", trust_remote_code=True)
 assert type(discriminator).__module__.startswith("transformers_modules."), type(discriminator).__module__
+card = open(folder + "/README.md").read().replace('path = "."', f"path = {folder!r}")
+blocks = re.findall(r"```python\\n(.*?)```", card, flags=re.DOTALL)
+assert len(blocks) == 2
+exec("\\n".join(blocks), {})  # the card's snippets, literally
+assert {"image.png", "image_0.png", "image_3.png", "label_map.png"} <= set(os.listdir())
 np.savez(out + "/outputs.npz", images=images, segmented=pipe.segment(inputs["photo"]).numpy())
 """
 

@@ -114,4 +114,6 @@ def model_facts(pipe: Any, text: ModelText) -> list[str]:
     facts = [text.name, *([family[0].upper()] if family else [])]
     facts += [f"{count} parameters", f"{pipe.processor.num_labels} classes"]
     facts += [f"trained at {width} × {height}", f"runs on {generator.device}"]
+    if getattr(generator.config, "use_instance_offsets", False):
+        facts.append("one object per connected region")
     return [*facts, f"licence {text.license}"] if text.license else facts
