@@ -8,11 +8,11 @@ from typing import NamedTuple
 import gradio as gr
 
 from .live_picture import picture_html
-from .scenes import MAX_IMAGES, MAX_SEED
+from .scenes import MAX_IMAGES, MAX_SEED, MAX_STEPS
 
 
 IMAGES = 4
-STEPS, MAX_STEPS = 8, 32
+STEPS = 8
 NO_SCENE = "No label map yet. Paint one in **Sketch** or bring a file in **Upload a mask**, then come back."
 
 # gr.Image tells the right pixel only while the picture is not enlarged.
@@ -317,4 +317,4 @@ def _compare(model_names: list[str]) -> tuple:
     return other, compare, slider, note
 
 
-__all__ = ["CSS", "MAX_STEPS", "NO_COMPARISON", "NO_SCENE", "View", "gallery_columns", "sides_html", "vary_layout"]
+__all__ = ["CSS", "NO_COMPARISON", "NO_SCENE", "View", "gallery_columns", "sides_html", "vary_layout"]
