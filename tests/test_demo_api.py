@@ -21,11 +21,11 @@ from benchmarks.space_load import User, load, make_users
 from dpsims_hf import OASISDiscriminator, OASISDiscriminatorConfig
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
 from dpsims_hf.demo import api, build_demo
-from dpsims_hf.demo.endpoints import ENDPOINTS, MAX_STEPS, REQUIRED
+from dpsims_hf.demo.endpoints import ENDPOINTS, REQUIRED
 from dpsims_hf.demo.image_settings import recreate
 from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary, load_model
 from dpsims_hf.demo.photo_segmentation import propose
-from dpsims_hf.demo.scenes import MAX_IMAGES, MAX_SEED, Deadline, Scene, Variant, render
+from dpsims_hf.demo.scenes import MAX_IMAGES, MAX_SEED, MAX_STEPS, Deadline, Scene, Variant, render
 from dpsims_hf.pipeline_noise import RESAMPLE_SEED_OFFSET
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from app import load_library
 from dpsims_hf import SemanticImageSynthesisPipeline
+from dpsims_hf.demo import build_demo, launch_options
 from dpsims_hf.hub import validate_model_folder
 
 
@@ -107,9 +110,18 @@ def test_without_the_package_and_timm_the_image_is_the_same_to_the_bit(tmp_path:
     assert torch.equal(torch.load(tmp_path / "out.pt", weights_only=True), expected)
 
 
-def test_readme_examples_run(tmp_path: Path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) >= 2
+@pytest.fixture
+def space() -> Iterator[str]:
+    """Address of the Space with the embedded checkpoint."""
+    demo = build_demo(load_library(str(CHECKPOINT)))
+    yield demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())[1].rstrip("/")
+    demo.close()
+
+
+def test_readme_examples_run(tmp_path: Path, space: str):
+    readme = (ROOT / "README.md").read_text().replace("http://127.0.0.1:7860", space)
+    blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    assert len(blocks) >= 3 and space in "".join(blocks)
     for name in ("checkpoints", "dpsims_hf"):
         (tmp_path / name).symlink_to(ROOT / name)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

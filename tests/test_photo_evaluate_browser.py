@@ -58,6 +58,8 @@ def url(model, tiny_checkpoint_dir) -> Iterator[str]:
 @pytest.fixture
 def page(driver: webdriver.Chrome, url: str) -> Iterator[webdriver.Chrome]:
     set_width(driver, 1280)
+    driver.get("about:blank")
+    driver.get_log("performance")  # what other pages asked for
     driver.get(url)
     find(driver, "#photo-input input[type=file]")
     yield driver

@@ -15,7 +15,7 @@ from gradio_client.utils import python_type_to_json_schema
 from PIL import Image
 
 from ..pipeline_noise import Selection, check_has_noise, walk_noise
-from .endpoints import DECODE, EVALUATE, GENERATE, INTERPOLATE, MAX_STEPS, SEGMENT, Endpoint, Value
+from .endpoints import DECODE, EVALUATE, GENERATE, INTERPOLATE, SEGMENT, Endpoint, Value
 from .evaluation_request import SECONDS as EVALUATION_SECONDS
 from .evaluation_request import run_evaluation
 from .image_settings import image_settings, index_png, save_images
@@ -24,6 +24,7 @@ from .limits import check_photo
 from .model_library import LoadedModel, ModelLibrary
 from .photo_segmentation import propose
 from .scenes import (
+    MAX_STEPS,
     Deadline,
     Reroll,
     Scene,

@@ -47,7 +47,7 @@ def build_demo(library: ModelLibrary) -> gr.Blocks:
                 upload = mask_upload_tab(library, session)
             with gr.Tab("Vary", id="vary") as vary_page:
                 vary = vary_tab(library, session)
-            with gr.Tab("Photo", id="photo"):
+            with gr.Tab("Photo", id="photo") as photo_page:
                 photo = photo_tab(library, session)
             with gr.Tab("Evaluate", id="evaluate"):
                 evaluate_tab(library, session)
@@ -65,8 +65,8 @@ def build_demo(library: ModelLibrary) -> gr.Blocks:
             shown = button.click(lambda: gr.Tabs(selected="vary"), None, tabs, **LIGHT)
             shown.then(handler, inputs, outputs, show_progress="hidden", **CAREFUL)
         # Who comes back to a tab means the map on it.
-        sketch_scene = _SceneOf(library).canvas
-        sketch_page.select(sketch_scene, [session.model, sketch.canvas, sketch.name], session.scene, **LIGHT)
+        for page, tab in ((sketch_page, sketch), (photo_page, photo)):
+            page.select(_SceneOf(library).canvas, [session.model, tab.canvas, tab.name], session.scene, **LIGHT)
         upload_page.select(lambda scene: scene or gr.skip(), upload.scene, session.scene, **LIGHT)
         edited = upload.edit.click(
             in_words(to_canvas), upload.scene, [sketch.canvas, sketch.name, tabs, session.scene], **CAREFUL
@@ -81,7 +81,7 @@ class _SceneOf:
         self.library = library
 
     def canvas(self, model_name: str, label_map: Any, name: str) -> Any:
-        """The scene on the canvas of the Sketch tab."""
+        """The scene on a tab's canvas."""
         model: LoadedModel = self.library.get(model_name)
         return gr.skip() if label_map is None else Scene(name, label_map, model.labels)
 

@@ -10,11 +10,10 @@ from .evaluation_request import MAX_SEEDS, METRICS
 from .evaluation_request import SECONDS as EVALUATION_SECONDS
 from .limits import MAX_ARCHIVE_BYTES, MAX_FILE_BYTES, MAX_PAIRS, MAX_PIXELS, megabytes
 from .pair_archives import LAYOUT
-from .scenes import MAX_IMAGES, MAX_SEED, SECONDS
+from .scenes import MAX_IMAGES, MAX_SEED, MAX_STEPS, SECONDS
 
 
 REQUIRED = inspect.Parameter.empty
-MAX_STEPS = 32  # images of a walk
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,6 @@ __all__ = [
     "EVALUATE",
     "GENERATE",
     "INTERPOLATE",
-    "MAX_STEPS",
     "SEGMENT",
     "Endpoint",
     "Parameter",

@@ -17,7 +17,7 @@ from .limits import MAX_PAIRS
 from .model_library import LoadedModel, ModelLibrary
 from .photo_segmentation import segmenter_source
 from .scenes import Deadline, file_stem
-from .session import LIGHT, Session, in_words, on_gpu
+from .session import LIGHT, Session, UploadedFile, in_words, on_gpu
 
 
 EXAMPLES, ARCHIVE = "examples", "archive"
@@ -43,7 +43,7 @@ class Evaluate(NamedTuple):
     """
 
     source: gr.Radio
-    archive: gr.File
+    archive: UploadedFile
     run: gr.Button
     report: gr.HTML
     pictures: gr.Image
@@ -76,7 +76,7 @@ def _request(model: LoadedModel) -> tuple:
     start = _start_source(model)
     source = gr.Radio(SOURCES, value=start, show_label=False, container=False, elem_id="evaluate-source")
     is_archive = start == ARCHIVE
-    archive = gr.File(
+    archive = UploadedFile(
         label="Zip file of pairs", file_types=[".zip"], height=110, visible=is_archive, elem_id="evaluate-archive"
     )
     how_to = gr.Markdown(HOW_TO, elem_classes="hint", visible=is_archive)
@@ -230,11 +230,11 @@ class _Handlers:
         return str(results), report
 
     @staticmethod
-    def choose_source(source: str) -> tuple[gr.File, gr.Markdown, gr.CheckboxGroup, gr.CheckboxGroup]:
+    def choose_source(source: str) -> tuple[UploadedFile, gr.Markdown, gr.CheckboxGroup, gr.CheckboxGroup]:
         """What can be measured with photos or without."""
         is_archive = source == ARCHIVE
         measures, downloads = gr.CheckboxGroup(**_measures(source)), gr.CheckboxGroup(**_downloads(source))
-        return gr.File(visible=is_archive), gr.Markdown(visible=is_archive), measures, downloads
+        return UploadedFile(visible=is_archive), gr.Markdown(visible=is_archive), measures, downloads
 
     def change_model(self, model_name: str) -> tuple:
         """Numbers of another model must not stay."""

@@ -17,6 +17,7 @@ from .model_library import LoadedModel
 
 MAX_SEED = 2**31 - 1
 MAX_IMAGES = 16  # per request
+MAX_STEPS = 32  # images of a walk between two seeds
 SECONDS = 120  # a request may compute
 
 
@@ -168,6 +169,7 @@ def seed_noise(model: LoadedModel, seed: int) -> torch.Tensor:
 __all__ = [
     "MAX_IMAGES",
     "MAX_SEED",
+    "MAX_STEPS",
     "SECONDS",
     "Deadline",
     "Reroll",

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import gradio as gr
 
 from .live_picture import picture_html
-from .scenes import MAX_IMAGES, MAX_SEED
+from .scenes import MAX_IMAGES, MAX_SEED, MAX_STEPS
 
 
 IMAGES = 4
-STEPS, MAX_STEPS = 8, 32
+STEPS = 8
 NO_SCENE = "No label map yet. Paint one in **Sketch** or bring a file in **Upload a mask**, then come back."
 
 # gr.Image tells the right pixel only while the picture is not enlarged.
@@ -246,9 +246,9 @@ def _chosen() -> tuple:
                 downloads = [
                     gr.DownloadButton(label, size="sm", min_width=100, elem_id=f"vary-download-{kind}")
                     for kind, label in (
-                        ("image", "Image (PNG)"),
-                        ("map", "Label map (PNG)"),
-                        ("settings", "Settings (JSON)"),
+                        ("image", "Save image"),
+                        ("map", "Save label map"),
+                        ("settings", "Save settings"),
                     )
                 ]
     return part_class, part, reroll_seed, reroll, undo, before_after_column, before_after, picture, history, *downloads
@@ -285,8 +285,8 @@ def _walk() -> tuple:
                 )
                 gif = gr.Image(label="GIF", min_width=120, interactive=False, buttons=[], elem_id="vary-gif")
             with gr.Row():
-                mp4_file = gr.DownloadButton("Video (MP4)", size="sm", min_width=120, elem_id="vary-download-mp4")
-                gif_file = gr.DownloadButton("Animation (GIF)", size="sm", min_width=120, elem_id="vary-download-gif")
+                mp4_file = gr.DownloadButton("Save video (MP4)", size="sm", min_width=120, elem_id="vary-download-mp4")
+                gif_file = gr.DownloadButton("Save animation (GIF)", size="sm", min_width=120, elem_id="vary-download-gif")
     return start, end, steps, part, walk, empty, results, scrub, frames, video, gif, mp4_file, gif_file
 
 
@@ -317,4 +317,4 @@ def _compare(model_names: list[str]) -> tuple:
     return other, compare, slider, note
 
 
-__all__ = ["CSS", "MAX_STEPS", "NO_COMPARISON", "NO_SCENE", "View", "gallery_columns", "sides_html", "vary_layout"]
+__all__ = ["CSS", "NO_COMPARISON", "NO_SCENE", "View", "gallery_columns", "sides_html", "vary_layout"]

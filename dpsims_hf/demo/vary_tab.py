@@ -19,7 +19,7 @@ from .image_settings import image_name, save_images
 from .live_picture import picture_html
 from .model_library import LoadedModel, ModelLibrary
 from .model_text import model_facts
-from .scenes import MAX_SEED, SECONDS, Deadline, Scene, Variant, check_count, check_seed, file_stem, render
+from .scenes import MAX_SEED, MAX_STEPS, SECONDS, Deadline, Scene, Variant, check_count, check_seed, file_stem, render
 from .session import CAREFUL, HEAVY, LIGHT, SESSION_SECONDS, Session, in_words, on_gpu
 from .variants import (
     Entry,
@@ -37,7 +37,7 @@ from .variants import (
     scene_for,
     scene_key,
 )
-from .vary_layout import CSS, MAX_STEPS, NO_COMPARISON, NO_SCENE, View, gallery_columns, sides_html, vary_layout
+from .vary_layout import CSS, NO_COMPARISON, NO_SCENE, View, gallery_columns, sides_html, vary_layout
 
 
 OTHER_CLASSES = "The label map was made for another model, with other classes. Paint or upload one for this model."
