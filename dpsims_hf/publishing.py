@@ -23,7 +23,7 @@ except ImportError:
 
 
 class PublishError(ValueError):
-    """Nothing was published; one line says why, and what to do."""
+    """The Hub did not do it; one line says why, and what to do."""
 
 
 def publish(
@@ -88,8 +88,13 @@ def require_repository(repo_id: str, private: bool = False, token: str | None = 
 
 
 @contextmanager
-def errors_in_words(repo_id: str) -> Iterator[None]:
-    """What the Hub and the network raise, as a `PublishError` with the remedy."""
+def errors_in_words(repo_id: str, broken: str = "") -> Iterator[None]:
+    """What the Hub and the network raise, as a `PublishError` with the remedy.
+
+    Args:
+        repo_id: what it is about.
+        broken: what a broken connection means; the default is about an upload.
+    """
     try:
         yield
     except OfflineModeIsEnabled:
@@ -101,10 +106,11 @@ def errors_in_words(repo_id: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise PublishError(_status_in_words(repo_id, error)) from error
     except (httpx.HTTPError, ConnectionError, TimeoutError, OSError) as error:
-        raise PublishError(
-            f"the connection to {constants.ENDPOINT} broke ({_one_line(error) or type(error).__name__}); the files "
-            f"here are as they were and {repo_id} shows no half of them: run the command again"
-        ) from error
+        broken = (
+            broken or f"the files here are as they were and {repo_id} shows no half of them: run the command again"
+        )
+        cause = _one_line(error) or type(error).__name__
+        raise PublishError(f"the connection to {constants.ENDPOINT} broke ({cause}); {broken}") from error
 
 
 def _status_in_words(repo_id: str, error: HfHubHTTPError) -> str:

@@ -64,6 +64,15 @@ def start_browser(profile: Path, downloads: Path) -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=Service(find_program("chromedriver")))
 
 
+def open_page(driver: webdriver.Chrome, url: str) -> None:
+    """Open a page anew, with logs of its own: a page that is left complains about what it was waiting for."""
+    set_width(driver, 1280)
+    driver.get("about:blank")
+    for kind in ("browser", "performance"):
+        driver.get_log(kind)
+    driver.get(url)
+
+
 def set_width(driver: webdriver.Chrome, width: int, height: int = 1400) -> None:
     """Width of the page in CSS pixels; a headless window cannot be narrower than 500."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}

@@ -21,7 +21,7 @@ from dpsims_hf.demo.label_files import TranslatedClass, UnmatchedColor
 from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary, load_model
 from dpsims_hf.demo.model_text import NO_CARD, first_paragraph, read_model_text, sections_on_terms
 from dpsims_hf.demo.palette_files import write_palette_files
-from dpsims_hf.demo.session import HEAVY, on_gpu
+from dpsims_hf.demo.session import HEAVY, RUNNING, in_words, on_gpu
 
 
 ROOT = Path(__file__).parents[1]
@@ -164,9 +164,31 @@ def test_the_look_needs_nothing_from_outside(demo):
     assert options["max_file_size"] == 100_000_000
 
 
-def test_gpus_are_asked_for_on_zero_gpu_only(monkeypatch):
+def test_handlers_that_run_a_model_take_turns_and_evaluations_do_not(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
-    assert on_gpu(sorted) is sorted
+    assert on_gpu(sorted, alone=False) is sorted
+    running = on_gpu(RUNNING.locked)
+    assert running() and not RUNNING.locked()
+    with pytest.raises(ValueError, match="as it was raised"):
+        on_gpu(_raises)()
+    assert not RUNNING.locked()
+
+
+def _raises() -> None:
+    raise ValueError("as it was raised")
+
+
+def test_what_an_error_quotes_is_no_html_on_the_page_and_plain_for_clients():
+    def refuse() -> None:
+        raise ValueError("model '<b>x</b>' & more")
+
+    for handler, words in (
+        (in_words(refuse), "model '&lt;b&gt;x&lt;/b&gt;' &amp; more"),
+        (in_words(refuse, html=False), "model '<b>x</b>' & more"),
+    ):
+        with pytest.raises(gr.Error) as caught:
+            handler()
+        assert caught.value.message == words
 
 
 # -- app.py -----------------------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
-from browser import downloaded, fetch, find, find_program, loaded_images, message, open_tab, set_width, wait
+from browser import downloaded, fetch, find, find_program, loaded_images, message, open_page, open_tab, set_width, wait
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -67,8 +68,7 @@ def url(model, tiny_checkpoint_dir) -> Iterator[str]:
 def page(driver: webdriver.Chrome, url: str, downloads: Path) -> Iterator[webdriver.Chrome]:
     for path in downloads.iterdir():
         path.unlink()
-    set_width(driver, 1280)
-    driver.get(url)
+    open_page(driver, url)
     wait(driver, lambda: loaded_images(driver, "#sketch-image"))
     yield driver
     errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
@@ -165,6 +165,12 @@ def test_a_car_is_painted_filled_undone_and_downloaded(page, model, downloads):
     settings = save(page, "sketch", "settings", downloads / "avenue_seed_0.json")
     assert np.array_equal(np.asarray(recreate(settings, model)[0]), image)
 
+    with ZipFile(save(page, "sketch", "all", downloads / "avenue_seed_0.zip")) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            path.name: path.read_bytes() for path in (label_map, settings, downloads / "avenue_seed_0.png")
+        }
+    assert not page.find_element(By.CSS_SELECTOR, "#sketch-download-files").is_displayed()
+
     # the downloaded map, opened again, is the identical map
     find(page, "#sketch-canvas button[data-action=clear]").click()
     wait(page, lambda: not shows(page, "#sketch-image", image))
@@ -172,6 +178,13 @@ def test_a_car_is_painted_filled_undone_and_downloaded(page, model, downloads):
     wait(page, lambda: shows(page, "#sketch-image", image))
     again = save(page, "sketch", "labels", downloads / "avenue_labels_labels.png")
     assert np.array_equal(np.asarray(Image.open(again)), with_car)
+
+
+def test_a_seed_that_is_none_is_refused_in_words(page):
+    field = find(page, "#sketch-seed input")
+    field.send_keys(Keys.CONTROL + "a")
+    field.send_keys("3.7", Keys.ENTER)
+    assert message(page).startswith("seed 3.7 is out of range: legal are whole numbers in 0..")
 
 
 def test_the_picture_follows_the_seed_and_the_example(page, model):
@@ -287,6 +300,7 @@ def test_two_visitors_do_not_see_each_other(page, model, url):
     page.switch_to.window(first)
     find(page, "#sketch-vary").click()
     scene = wait(page, lambda: loaded_images(page, "#vary-map"))[0]
+    assert len(wait(page, lambda: len(found := loaded_images(page, "#vary-gallery")) == 4 and found)) == 4
     assert set(map(tuple, fetch(scene["src"]).reshape(-1, 3))) == {CLASSES["road"]}
 
 
@@ -297,6 +311,7 @@ def test_another_model_brings_its_classes_and_a_wrong_name_leaves_all_as_it_is(p
     choice.send_keys("/nowhere", Keys.ENTER)
     assert "'/nowhere': no such folder" in message(page)
     wait(page, lambda: choice.get_attribute("value") == "drawn")
+    wait(page, lambda: "parameters" in find(page, "#facts").text and "Error" not in find(page, "#facts").text)
 
     choice.click()
     choice.send_keys(Keys.CONTROL + "a")

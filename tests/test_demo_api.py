@@ -3,6 +3,7 @@
 
 import inspect
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from PIL import Image
 from benchmarks.space_load import User, load, make_users
 from dpsims_hf import OASISDiscriminator, OASISDiscriminatorConfig
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
-from dpsims_hf.demo import api, build_demo
+from dpsims_hf.demo import api, build_demo, model_library
 from dpsims_hf.demo.endpoints import ENDPOINTS, REQUIRED
 from dpsims_hf.demo.image_settings import recreate
 from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary, load_model
@@ -362,6 +363,24 @@ def post(client: Client, name: str, request: Answer) -> Answer:
 
 
 # -- many at once -----------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_loads_keeps_nobody_else_waiting(client, street_file, monkeypatch):
+    started, go_on = threading.Event(), threading.Event()
+
+    def slow(name, source, device):
+        started.set()
+        go_on.wait(60)
+        raise ValueError(f"model {name!r} cannot be used")
+
+    monkeypatch.setattr(model_library, "load_model", slow)
+    loading = client.submit(label_map=street_file, model="user/slow", api_name="/generate")
+    assert started.wait(30)
+    images, _ = client.predict(label_map=street_file, api_name="/generate")
+    assert len(images) == 1 and not loading.done()
+    go_on.set()
+    with pytest.raises(AppError, match="^model 'user/slow' cannot be used$"):
+        loading.result(30)
 
 
 def test_every_user_gets_the_own_image(url, model, tmp_path):

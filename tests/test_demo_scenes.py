@@ -105,6 +105,25 @@ def test_the_library_forgets_the_model_used_longest_ago(model, monkeypatch):
     assert library.default is model
 
 
+def test_a_name_that_failed_is_not_tried_again_at_once(model, monkeypatch):
+    tried = []
+
+    def fail(name, source, device):
+        tried.append(name)
+        raise ValueError(f"model {name!r} cannot be used")
+
+    monkeypatch.setattr(model_library, "load_model", fail)
+    library = ModelLibrary(model)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="'user/none' cannot be used"):
+            library.get("user/none")
+    assert tried == ["user/none"]
+    monkeypatch.setattr(model_library.time, "monotonic", lambda: 1e12)  # much later
+    with pytest.raises(ValueError, match="cannot be used"):
+        library.get("user/none")
+    assert tried == ["user/none"] * 2
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import gradio as gr
 import numpy as np
 import pytest
-from browser import downloaded, fetch, find, loaded_images, message, open_tab, set_width, wait
+from browser import downloaded, fetch, find, loaded_images, message, open_page, open_tab, set_width, wait
 from drawn_model import drawn_model
 from PIL import Image
 from selenium import webdriver
@@ -57,10 +57,7 @@ def url(model, tiny_checkpoint_dir) -> Iterator[str]:
 
 @pytest.fixture
 def page(driver: webdriver.Chrome, url: str) -> Iterator[webdriver.Chrome]:
-    set_width(driver, 1280)
-    driver.get("about:blank")
-    driver.get_log("performance")  # what other pages asked for
-    driver.get(url)
+    open_page(driver, url)
     find(driver, "#photo-input input[type=file]")
     yield driver
     errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
@@ -117,6 +114,7 @@ def test_a_photo_is_labelled_edited_and_drawn_again(page, model, photo_file, dow
     wait(page, lambda: any("car" in c.text for c in page.find_elements(By.CSS_SELECTOR, "#photo-legend .chip")))
     wait(page, lambda: not shows(page, expected[1]))
 
+    assert not page.find_element(By.CSS_SELECTOR, "#photo-download-files").is_displayed()
     find(page, "#photo-download-settings").click()
     scene, variants, _ = read_settings(downloaded(page, downloads / "My_street_seed_0.json"))
     car = model.labels.index("car")

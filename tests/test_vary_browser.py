@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from browser import downloaded, fetch, find, loaded_images, message, set_width, wait
+from browser import downloaded, fetch, find, loaded_images, message, open_page, set_width, wait
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -93,8 +93,7 @@ def url(library, scene) -> Iterator[str]:
 def page(driver: webdriver.Chrome, url: str, downloads: Path) -> Iterator[webdriver.Chrome]:
     for path in downloads.iterdir():
         path.unlink()
-    set_width(driver, 1280)
-    driver.get(url)
+    open_page(driver, url)
     find(driver, "#yard")
     yield driver
     errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]

@@ -1,7 +1,9 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The public endpoints of the Space, for `gradio_client` and plain HTTP; the page itself does not call them."""
 
+import functools
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -36,22 +38,40 @@ from .scenes import (
     render,
     seed_noise,
 )
-from .session import HEAVY, UploadedFile, in_words, on_gpu
+from .session import EVALUATION, UploadedFile, in_words, on_gpu
 from .snippets import resample_seed
 
 
+WAITING_CALLS = 16  # that hold a thread while they load or wait for their turn; the rest waits in the queue
 PUBLIC = {"api_visibility": "public", "show_progress": "hidden"}
 
 
 def api_endpoints(library: ModelLibrary) -> None:
     """Register them inside an open `gr.Blocks`; nothing of it is seen on the page."""
     handlers = _Handlers(library, gr.File(visible=False).GRADIO_CACHE)
-    heavy = HEAVY | PUBLIC
-    _serve(GENERATE, on_gpu(in_words(handlers.generate)), heavy)
-    _serve(INTERPOLATE, on_gpu(in_words(handlers.interpolate)), heavy)
-    _serve(SEGMENT, on_gpu(in_words(handlers.segment)), heavy)
-    _serve(EVALUATE, on_gpu(in_words(handlers.evaluate), seconds=EVALUATION_SECONDS), heavy)
-    _serve(DECODE, in_words(handlers.decode), PUBLIC)
+    served = PUBLIC | {"concurrency_id": "api", "concurrency_limit": WAITING_CALLS}
+    for endpoint, handler in (
+        (GENERATE, handlers.generate),
+        (INTERPOLATE, handlers.interpolate),
+        (SEGMENT, handlers.segment),
+    ):
+        _serve(endpoint, in_words(_model_first(library, handler, on_gpu(handler)), html=False), served)
+    evaluate = on_gpu(handlers.evaluate, seconds=EVALUATION_SECONDS, alone=False)
+    evaluate = in_words(_model_first(library, handlers.evaluate, evaluate), html=False)
+    _serve(EVALUATE, evaluate, PUBLIC | EVALUATION | {"api_visibility": "public"})
+    _serve(DECODE, in_words(handlers.decode, html=False), PUBLIC)
+
+
+def _model_first(library: ModelLibrary, handler: Callable, run: Callable) -> Callable:
+    """Load the model before taking one's turn: a download must not keep those waiting whose model is there."""
+
+    @functools.wraps(handler)
+    def served(*values: Any) -> Any:
+        name = inspect.signature(handler).bind(*values).arguments["model"]
+        library.get(_checked_name(name))
+        return run(*values)
+
+    return served
 
 
 def _serve(endpoint: Endpoint, handler: Callable, options: dict[str, Any]) -> None:
@@ -181,9 +201,7 @@ class _Handlers:
         return self._save_map(fitted, scene_name(file.name)), content
 
     def _model(self, name: Any) -> LoadedModel:
-        if not isinstance(name, str | None):
-            raise ValueError(f"model={name!r}: give the name of a model, or None for the default")
-        return self.library.get(name)
+        return self.library.get(_checked_name(name))
 
     @staticmethod
     def _scene(model: LoadedModel, path: str | None) -> Scene:
@@ -231,6 +249,12 @@ def walk(
             deadline.check()
             images += model.pipe(label_map.numpy(), noise=noise, resample_regions=chosen, size=_size(label_map)).images
     return images
+
+
+def _checked_name(name: Any) -> str | None:
+    if not isinstance(name, str | None):
+        raise ValueError(f"model={name!r}: give the name of a model, or None for the default")
+    return name
 
 
 def class_names(value: Any) -> list[str] | None:

@@ -63,7 +63,8 @@ def build_demo(library: ModelLibrary) -> gr.Blocks:
         for button in (sketch.vary, upload.vary, photo.vary):
             handler, inputs, outputs = vary.refresh
             shown = button.click(lambda: gr.Tabs(selected="vary"), None, tabs, **LIGHT)
-            shown.then(handler, inputs, outputs, show_progress="hidden", **CAREFUL)
+            shown = shown.then(handler, inputs, outputs, show_progress="hidden", **CAREFUL)
+            shown.success(*vary.fill, **QUIET)
         # Who comes back to a tab means the map on it.
         for page, tab in ((sketch_page, sketch), (photo_page, photo)):
             page.select(_SceneOf(library).canvas, [session.model, tab.canvas, tab.name], session.scene, **LIGHT)

@@ -91,7 +91,11 @@ GENERATE = Endpoint(
     f"Draws images of a label map; an image depends on its map, seed and re-sampled classes alone. {_TIME}",
     (
         _MAP,
-        Parameter("seed", f"whole number in 0..{MAX_SEED}, of the first image; image i has seed + i", 0),
+        Parameter(
+            "seed",
+            f"whole number in 0..{MAX_SEED}, of the first image; image i has seed + i, after the last comes 0",
+            0,
+        ),
         Parameter("num_images", f"whole number in 1..{MAX_IMAGES}", 1),
         Parameter(
             "resample_labels",

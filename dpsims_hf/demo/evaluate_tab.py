@@ -17,14 +17,12 @@ from .limits import MAX_PAIRS
 from .model_library import LoadedModel, ModelLibrary
 from .photo_segmentation import segmenter_source
 from .scenes import Deadline, file_stem
-from .session import LIGHT, Session, UploadedFile, in_words, on_gpu
+from .session import EVALUATION, LIGHT, Session, UploadedFile, in_words, on_gpu
 
 
 EXAMPLES, ARCHIVE = "examples", "archive"
 SOURCES = [("The drawn examples (label maps without photos)", EXAMPLES), ("My photos with label maps (zip)", ARCHIVE)]
 PICTURE_ROWS = 6
-# It takes minutes: one at a time, but beside the events that run a model for others, not before them.
-EVALUATION = {"concurrency_id": "evaluation", "concurrency_limit": 1, "api_visibility": "private"}
 HOW_TO = (
     f"A zip file of at most {MAX_PAIRS} pairs: `images/NAME.jpg` (or `.png`) with `labels/NAME.png`, the label maps "
     "in this model's classes."
@@ -62,7 +60,11 @@ def evaluate_tab(library: ModelLibrary, session: Session) -> Evaluate:
     answer = [report, more, pictures, charts, *files]
     inputs = [session.model, source, archive, measures, downloads, segmenter, seeds]
     run.click(
-        on_gpu(in_words(handlers.evaluate), seconds=SECONDS), inputs, answer, show_progress_on=report, **EVALUATION
+        on_gpu(in_words(handlers.evaluate), seconds=SECONDS, alone=False),
+        inputs,
+        answer,
+        show_progress_on=report,
+        **EVALUATION,
     ).failure(_nothing, None, answer, **LIGHT)
     source.change(handlers.choose_source, source, [archive, how_to, measures, downloads], **LIGHT)
     downloads.change(lambda chosen: gr.Textbox(visible="mean_iou" in chosen), downloads, segmenter, **LIGHT)
@@ -241,4 +243,4 @@ class _Handlers:
         return _start_source(self.library.get(model_name)), *_nothing()
 
 
-__all__ = ["CSS", "EVALUATION", "Evaluate", "evaluate_tab"]
+__all__ = ["CSS", "Evaluate", "evaluate_tab"]

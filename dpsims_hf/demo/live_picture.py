@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import gradio as gr
 from PIL import Image
@@ -33,7 +34,7 @@ SAVE = """(files) => {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 }"""
-TYPES = {".png": "image/png", ".json": "application/json"}
+TYPES = {".png": "image/png", ".json": "application/json", ".zip": "application/zip"}
 CSS = """
 .live-picture { position: relative; }
 .live-picture img { width: 100%; display: block; border-radius: var(--radius-lg); }
@@ -41,6 +42,7 @@ CSS = """
     border: 1px dashed var(--border-color-primary); border-radius: var(--radius-lg);
     color: var(--body-text-color-subdued); }
 .download-row { gap: 8px; }
+.never-shown { display: none !important; }
 """
 
 
@@ -61,17 +63,22 @@ def data_url(image: Image.Image) -> str:
 def download_buttons(
     prefix: str, current: Callable[..., tuple[LoadedModel, Scene, Variant]], inputs: Sequence
 ) -> None:
-    """Three buttons in a row: the image, the label map as exact index PNG, the settings.
+    """Buttons in a row: the image, the label map as exact index PNG, the settings, and all three as a zip file.
 
     Args:
-        prefix: of the elem_ids `PREFIX-download-image`, `-labels` and `-settings`.
+        prefix: of the elem_ids `PREFIX-download-image`, `-labels`, `-settings` and `-all`.
         current: inputs -> what is on the table; a ValueError if nothing is.
         inputs: its components.
     """
-    # `visible="hidden"`: in the page but not shown, since the script below reads its value
-    files = gr.JSON(visible="hidden", elem_id=f"{prefix}-download-files")
+    # In the page but never shown, since the script below reads its value.
+    files = gr.JSON(elem_id=f"{prefix}-download-files", elem_classes="never-shown")
     with gr.Row(elem_classes="download-row"):
-        for kind, label in (("image", "Save image"), ("labels", "Save label map"), ("settings", "Save settings")):
+        for kind, label in (
+            ("image", "Save image"),
+            ("labels", "Save label map"),
+            ("settings", "Save settings"),
+            ("all", "Save all"),
+        ):
             button = gr.Button(label, size="sm", min_width=110, elem_id=f"{prefix}-download-{kind}")
             handler = on_gpu(in_words(_Maker(current, kind).files))
             event = button.click(handler, list(inputs), files, show_progress="hidden", **HEAVY)
@@ -88,7 +95,13 @@ class _Maker:
         model, scene, variant = self.current(*inputs)
         with tempfile.TemporaryDirectory() as folder:
             saved = save_images(folder, model, scene, [variant], render(model, scene, [variant]))
-            path = Path({"image": saved.images[0], "labels": saved.label_map, "settings": saved.settings}[self.kind])
+            files = {"image": saved.images[0], "labels": saved.label_map, "settings": saved.settings}
+            if self.kind == "all":
+                files["all"] = str(Path(saved.settings).with_suffix(".zip"))
+                with ZipFile(files["all"], "w") as archive:
+                    for kind in ("image", "labels", "settings"):
+                        archive.write(files[kind], Path(files[kind]).name)
+            path = Path(files[self.kind])
             return [(path.name, base64.b64encode(path.read_bytes()).decode(), TYPES[path.suffix])]
 
 

@@ -53,10 +53,10 @@ def mask_upload_tab(library: ModelLibrary, session: Session) -> Upload:
             gr.Markdown("### 2 · Image", elem_classes="step")
             picture = gr.HTML(picture_html(None, "", EMPTY), elem_id="upload-image")
             with gr.Row(equal_height=False, elem_classes="controls"):
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, elem_id="upload-seed")
+                seed = gr.Number(0, label="Seed", step=1, elem_id="upload-seed")
                 again = gr.Button("Another look", min_width=120, elem_id="upload-random-seed", elem_classes="beside")
             with gr.Row():
-                vary = gr.Button("Make variants of this map", variant="primary", elem_id="upload-vary")
+                vary = gr.Button("Vary this map", variant="primary", elem_id="upload-vary")
                 edit = gr.Button("Edit it on the canvas", elem_id="upload-edit")
             inputs = [session.model, scene, seed]
             download_buttons("upload", handlers.current, inputs)

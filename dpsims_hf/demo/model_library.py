@@ -3,6 +3,7 @@
 
 import math
 import threading
+import time
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
@@ -10,15 +11,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from transformers import AutoConfig
 
 from ..configuration_base import GeneratorConfig
 from ..image_processing_files import resize_nearest
 from ..pipeline_checkpoint_folder import check_folder
 from ..pipeline_semantic_image_synthesis import SemanticImageSynthesisPipeline
+from ..publishing import errors_in_words
 from .model_text import ModelText, read_model_text
 
 
+FAILURE_SECONDS = 60  # a name that could not be loaded is not tried again for so long
+HUB_SECONDS = 10  # for the Hub's answer whether there is such a repository
 KEPT_MODELS = 3  # in memory at once, the default included
 MAX_STRETCH = 4  # longest side over the training size's longest side
 
@@ -106,6 +111,7 @@ class ModelLibrary:
         self._offered = {} if folder is None else _checkpoints(folder)
         self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()  # of the dictionary
+        self._failed: dict[str, tuple[float, str]] = {}  # name: until when it is not tried again, and why
         self._loading = threading.Lock()  # one load at a time, while loaded models go on working
 
     @property
@@ -135,12 +141,23 @@ class ModelLibrary:
         with self._loading:
             model = self._cached(name)  # another visitor may have loaded it in the meantime
             if model is None:
-                model = load_model(name, self._source(name), self.device)
+                model = self._load_anew(name)
                 with self._lock:
                     self._loaded[name] = model
                     while len(self._loaded) >= KEPT_MODELS:
                         self._loaded.popitem(last=False)
             return model
+
+    def _load_anew(self, name: str) -> LoadedModel:
+        until, words = self._failed.get(name, (0.0, ""))
+        if time.monotonic() < until:
+            raise ValueError(words)
+        try:
+            return load_model(name, self._source(name), self.device)
+        except ValueError as error:
+            self._failed = {key: entry for key, entry in self._failed.items() if entry[0] > time.monotonic()}
+            self._failed[name] = time.monotonic() + FAILURE_SECONDS, str(error)
+            raise
 
     def _source(self, name: str) -> str:
         """The folder or repository behind a name."""
@@ -172,6 +189,7 @@ def load_model(name: str, source: str, device: str | torch.device | None = None)
     """
     try:
         check_folder(source)
+        _check_repository(source)
         config = AutoConfig.from_pretrained(source)  # before gigabytes of something else are fetched
         if not isinstance(config, GeneratorConfig):
             raise ValueError(f"it is a {config.model_type!r} model")
@@ -183,6 +201,15 @@ def load_model(name: str, source: str, device: str | torch.device | None = None)
             "DP-SIMS, DP-GAN or OASIS generator"
         ) from error
     return LoadedModel(name, pipe)
+
+
+def _check_repository(source: str) -> None:
+    """Ask the Hub once, before libraries ask again and again; what is in the cache needs no Hub."""
+    is_cached = isinstance(try_to_load_from_cache(source, "config.json"), str) if not Path(source).is_dir() else True
+    if is_cached or constants.HF_HUB_OFFLINE:
+        return
+    with errors_in_words(source, "it cannot be looked up now"):
+        HfApi().model_info(source, timeout=HUB_SECONDS)
 
 
 def _reason(error: BaseException) -> str:

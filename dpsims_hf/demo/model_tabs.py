@@ -12,7 +12,7 @@ from .html import facts_html, header_html, palette_html
 from .model_library import LoadedModel, ModelLibrary
 from .model_text import model_facts
 from .palette_files import write_palette_files
-from .session import Session, in_words
+from .session import LOADING, Session, in_words
 
 
 TITLE = "Paint a scene, get a picture"
@@ -22,10 +22,9 @@ SUBTITLE = (
 )
 PALETTE_NOTE = (
     "Paint with exactly these colours, or write the ids into a single-channel PNG. Turn antialiasing off: a soft "
-    "edge between two classes is snapped to one of them, other unknown colours are refused."
+    "edge between two classes is snapped to one of them. Any other colour goes to the nearest class and is reported; "
+    "a file with more than {share:.0f} % of such pixels is refused."
 )
-# Loading takes its turn beside the events that run a model, not before them.
-LOADING = {"concurrency_id": "loading", "concurrency_limit": 1, "api_visibility": "private"}
 
 
 def picker(library: ModelLibrary, session: Session) -> None:
@@ -51,8 +50,12 @@ def picker(library: ModelLibrary, session: Session) -> None:
         return model.name, model.name, _facts(model)
 
     chosen = choice.input(in_words(choose), [choice, session.model], [session.model, choice, facts], **LOADING)
-    back = {"queue": False, "api_visibility": "private"}
-    chosen.failure(lambda before: before or library.default.name, session.model, choice, **back)
+
+    def stay(before: str) -> tuple[str, str]:
+        model = library.get(before)
+        return model.name, _facts(model)
+
+    chosen.failure(stay, session.model, [choice, facts], queue=False, api_visibility="private")
 
 
 def _facts(model: LoadedModel) -> str:
@@ -61,7 +64,7 @@ def _facts(model: LoadedModel) -> str:
 
 def palette_tab(library: ModelLibrary, session: Session) -> None:
     """All classes with their colours, and files for drawing programs."""
-    gr.Markdown(PALETTE_NOTE)
+    gr.Markdown(PALETTE_NOTE.format(share=100 * library.default.processor.max_unmatched_share))
     cache = Path(get_upload_folder())  # the page may serve what lies there
     kinds = (("png", "Chart (PNG)"), ("json", "Classes (JSON)"), ("gpl", "GIMP palette"))
     with gr.Row(elem_id="palette-downloads"):

@@ -24,7 +24,7 @@ from .photo_segmentation import (
     segmenter_source,
 )
 from .scenes import MAX_SEED, Scene, Variant, check_seed, file_stem, render
-from .session import HEAVY, LIGHT, SESSION_SECONDS, Session, in_words, on_gpu
+from .session import HEAVY, LIGHT, LOADING, SESSION_SECONDS, Session, in_words, on_gpu
 from .sketch_tab import canvas_classes, eraser_label
 
 
@@ -146,9 +146,7 @@ def _result_column() -> tuple:
         elem_id="photo-result",
     )
     with gr.Row(equal_height=False, elem_classes="controls"):
-        seed = gr.Number(
-            0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120, elem_id="photo-seed"
-        )
+        seed = gr.Number(0, label="Seed", step=1, min_width=120, elem_id="photo-seed")
         again = gr.Button("Another look", min_width=120, elem_id="photo-random-seed", elem_classes="beside")
     vary = gr.Button("Vary this map", elem_id="photo-vary")
     return result, seed, again, vary
@@ -170,11 +168,17 @@ def _connect(tab: _Layout, handlers: "_Handlers", session: Session, name: gr.Sta
         **HEAVY,
     }
     last = draw | {"trigger_mode": "always_last"}
-    tab.photo.upload(**label).success(**draw)
-    tab.label.click(**label).success(**draw)
-    tab.generated.click(
+    ready = {
+        "fn": in_words(handlers.make_ready),
+        "inputs": [session.model, tab.labeller, tab.segmenter],
+        "show_progress_on": tab.photo,
+        **LOADING,
+    }
+    made = tab.generated.click(
         on_gpu(in_words(handlers.generate)), session.model, tab.photo, show_progress_on=tab.photo, **HEAVY
-    ).success(**label).success(**draw)
+    )
+    for start in (tab.photo.upload, tab.label.click, made.success):
+        start(**ready).success(**label).success(**draw)
     tab.canvas.paint(**last)
     tab.seed.change(**last)
     tab.again.click(lambda: secrets.randbelow(MAX_SEED + 1), None, tab.seed, **LIGHT)
@@ -204,18 +208,25 @@ class _Handlers:
         image = generated_picture(model, paths[0])
         return save_pil_to_cache(image, self.cache, name=f"generated_{paths[0].stem}", format="png")
 
+    def make_ready(self, model_name: str, labeller: str, name: str | None) -> None:
+        """Load the segmenter before one takes one's turn among those that run a model."""
+        self.load_segmenter(model_name, labeller, name)
+
+    def load_segmenter(self, model_name: str, labeller: str, name: str | None) -> Any:
+        """The segmenter; None if the discriminator labels."""
+        if labeller != SEGMENTER:
+            return None
+        source = segmenter_source(name or "", self.library.local_folders)
+        return cached_segmenter(source, str(self.library.get(model_name).pipe.generator_model.device))
+
     def label(
         self, model_name: str, path: str | None, labeller: str, segmenter_name: str | None
     ) -> tuple[gr.Row, LabelCanvas, str, Image.Image, str]:
         """The proposed map onto the canvas, over the photo."""
         if path is None:
             raise ValueError("no photo yet: upload one, or use a generated picture")
-        model = self.library.get(model_name)
-        photo, segmenter = check_photo(path), None
-        if labeller == SEGMENTER:
-            source = segmenter_source(segmenter_name or "", self.library.local_folders)
-            segmenter = cached_segmenter(source, str(model.pipe.generator_model.device))
-        proposal = propose(model, photo, segmenter)
+        model, photo = self.library.get(model_name), check_photo(path)
+        proposal = propose(model, photo, self.load_segmenter(model_name, labeller, segmenter_name))
         canvas = LabelCanvas(
             proposal.label_map,
             classes=canvas_classes(model),
@@ -258,7 +269,9 @@ def _note(name: str, photo: Image.Image, small: Image.Image, notes: tuple[str, .
     sentences = [f"{photo.width} × {photo.height} pixels, used at {small.width} × {small.height}.", *notes]
     if name.startswith("generated_"):
         sentences.insert(
-            0, f"A picture that this model drew itself from a drawn map with seed {GENERATED_SEED}; it is no photo."
+            0,
+            f"A picture that this model drew itself from a drawn map with seed {GENERATED_SEED}; it is no photo. The "
+            "discriminator was trained to tell such pictures from photos, and labels photos better.",
         )
     return " ".join(sentences)
 

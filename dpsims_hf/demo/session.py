@@ -3,8 +3,10 @@
 
 import functools
 import os
+import threading
 from abc import ABCMeta
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +20,12 @@ from .scenes import Variant
 SESSION_SECONDS = 3600  # an abandoned session's state is forgotten after it
 LIGHT = {"queue": False, "api_visibility": "private"}  # events that only move values about, and cannot fail
 CAREFUL = {"concurrency_limit": None, "api_visibility": "private"}  # may fail: only the queue shows the words
+# Loading takes its turn beside the events that run a model, not before them.
+LOADING = {"concurrency_id": "loading", "concurrency_limit": 1, "api_visibility": "private"}
 HEAVY = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}  # events that run a model
+# It takes minutes: one at a time, but beside the events that run a model for others, not before them.
+EVALUATION = {"concurrency_id": "evaluation", "concurrency_limit": 1, "api_visibility": "private"}
+RUNNING = threading.Lock()
 
 
 class WithoutStub(type(gr.HTML)):
@@ -60,32 +67,56 @@ def new_session() -> Session:
     return Session(*(gr.State(value, time_to_live=SESSION_SECONDS) for value in ("", None, Variant(0))))
 
 
-def in_words(function: Callable) -> Callable:
-    """An event handler whose ValueErrors reach the user as one line instead of a traceback."""
+def in_words(function: Callable, html: bool = True) -> Callable:
+    """An event handler whose ValueErrors reach the user as one line instead of a traceback.
+
+    Args:
+        function: the handler.
+        html: the page shows the line as HTML, so what it quotes is escaped; a client of the API takes it as it is.
+    """
 
     @functools.wraps(function)
     def handler(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
         except ValueError as error:
-            raise gr.Error(" ".join(str(error).split()), duration=None, print_exception=False) from error
+            line = " ".join(str(error).split())
+            raise gr.Error(
+                escape(line, quote=False) if html else line, duration=None, print_exception=False
+            ) from error
 
     return handler
 
 
-def on_gpu(function: Callable, seconds: int = 60) -> Callable:
-    """A handler that runs a model: on a ZeroGPU Space it gets the GPU for at most `seconds`, elsewhere it stays."""
-    if not os.environ.get("SPACES_ZERO_GPU"):
-        return function
-    import spaces
+def on_gpu(function: Callable, seconds: int = 60, alone: bool = True) -> Callable:
+    """A handler that runs a model: on a ZeroGPU Space it gets the GPU for at most `seconds`.
 
-    return spaces.GPU(duration=seconds)(function)
+    Args:
+        function: the handler.
+        seconds: on a ZeroGPU Space.
+        alone: one such handler at a time, page and API together.
+    """
+    if os.environ.get("SPACES_ZERO_GPU"):
+        import spaces
+
+        function = spaces.GPU(duration=seconds)(function)
+    if not alone:
+        return function
+
+    @functools.wraps(function)
+    def handler(*args: Any, **kwargs: Any) -> Any:
+        with RUNNING:
+            return function(*args, **kwargs)
+
+    return handler
 
 
 __all__ = [
     "CAREFUL",
+    "EVALUATION",
     "HEAVY",
     "LIGHT",
+    "LOADING",
     "SESSION_SECONDS",
     "Session",
     "UploadedFile",

@@ -74,13 +74,11 @@ def sketch_tab(library: ModelLibrary, session: Session) -> Sketch:
             picture = gr.HTML(picture_html(None, "", EMPTY), elem_id="sketch-image")
         with gr.Column(elem_classes="control-area"):
             with gr.Row(equal_height=False, elem_classes="controls"):
-                seed = gr.Number(
-                    0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=120, elem_id="sketch-seed"
-                )
+                seed = gr.Number(0, label="Seed", step=1, min_width=120, elem_id="sketch-seed")
                 again = gr.Button("Another look", min_width=120, elem_id="sketch-random-seed", elem_classes="beside")
             live = gr.Checkbox(True, label="Live: the picture follows the strokes", elem_id="sketch-live")
             go = gr.Button("Generate", variant="primary", visible=False, elem_id="sketch-go")
-            vary = gr.Button("Make variants of this scene", elem_id="sketch-vary")
+            vary = gr.Button("Vary this scene", elem_id="sketch-vary")
             inputs = [session.model, canvas, name, seed]
             download_buttons("sketch", handlers.current, inputs)
     draw = (on_gpu(in_words(handlers.draw)), inputs, [picture, session.scene, session.variant])

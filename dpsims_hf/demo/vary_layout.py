@@ -8,7 +8,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from .live_picture import picture_html
-from .scenes import MAX_IMAGES, MAX_SEED, MAX_STEPS
+from .scenes import MAX_IMAGES, MAX_STEPS
 
 
 IMAGES = 4
@@ -156,7 +156,7 @@ def _step(text: str) -> gr.Markdown:
 
 
 def _seed(label: str, elem_id: str, value: int = 0, **options: object) -> gr.Number:
-    return gr.Number(value, label=label, precision=0, minimum=0, maximum=MAX_SEED, elem_id=elem_id, **options)
+    return gr.Number(value, label=label, step=1, elem_id=elem_id, **options)
 
 
 def _map_column() -> tuple:
@@ -286,7 +286,9 @@ def _walk() -> tuple:
                 gif = gr.Image(label="GIF", min_width=120, interactive=False, buttons=[], elem_id="vary-gif")
             with gr.Row():
                 mp4_file = gr.DownloadButton("Save video (MP4)", size="sm", min_width=120, elem_id="vary-download-mp4")
-                gif_file = gr.DownloadButton("Save animation (GIF)", size="sm", min_width=120, elem_id="vary-download-gif")
+                gif_file = gr.DownloadButton(
+                    "Save animation (GIF)", size="sm", min_width=120, elem_id="vary-download-gif"
+                )
     return start, end, steps, part, walk, empty, results, scrub, frames, video, gif, mp4_file, gif_file
 
 

@@ -20,7 +20,7 @@ from .live_picture import picture_html
 from .model_library import LoadedModel, ModelLibrary
 from .model_text import model_facts
 from .scenes import MAX_SEED, MAX_STEPS, SECONDS, Deadline, Scene, Variant, check_count, check_seed, file_stem, render
-from .session import CAREFUL, HEAVY, LIGHT, SESSION_SECONDS, Session, in_words, on_gpu
+from .session import CAREFUL, HEAVY, LIGHT, LOADING, SESSION_SECONDS, Session, in_words, on_gpu
 from .variants import (
     Entry,
     Grid,
@@ -48,10 +48,12 @@ class Vary(NamedTuple):
     """What the page connects.
 
     Args:
-        refresh: (handler, inputs, outputs) of a LIGHT event that shows the session's scene.
+        refresh: (handler, inputs, outputs) of an event that shows the session's scene.
+        fill: (handler, inputs, outputs) of a HEAVY event that makes the first images of a scene without any.
     """
 
     refresh: tuple[Callable, list, list]
+    fill: tuple[Callable, list, list]
 
 
 def vary_tab(library: ModelLibrary, session: Session) -> Vary:
@@ -140,6 +142,12 @@ class _Handlers:
         """New images, beside the locked ones."""
         model = self._model(model_name, scene, grid)
         return self._fill(model, scene, grid, planned(grid.entries, seed, count), chosen=0)
+
+    def make_first(self, model_name: str, scene: Scene | None, grid: Grid, count: int, seed: int) -> Updates:
+        """The first images of a scene; those that are there stay."""
+        if grid.entries or not grid.key:
+            return {self.grid: grid}
+        return self.make(model_name, scene, grid, count, seed)
 
     def fresh(self, model_name: str, scene: Scene, grid: Grid) -> Updates:
         """New seeds for the images that are not locked."""
@@ -293,12 +301,16 @@ class _Handlers:
 
     # -- two models -----------------------------------------------------------------------------------------------
 
+    def load(self, model_name: str, other_name: str | None) -> None:
+        """Have the second model ready."""
+        other = self.library.get(other_name)
+        if not other_name or other.name == self.library.get(model_name).name:
+            raise ValueError(f"choose a second model: {other.name!r} is the first one")
+
     def compare(self, model_name: str, scene: Scene, grid: Grid, other_name: str | None) -> Updates:
         """The chosen image, drawn by two models."""
         model = self._model(model_name, scene, grid)
         other = self.library.get(other_name)
-        if not other_name or other.name == model.name:
-            raise ValueError(f"choose a second model: {model.name!r} is the first one")
         deadline, sides = Deadline(), []
         for drawer in (model, other):
             image, milliseconds = _timed(drawer, scene_for(drawer, scene), grid.entry.variant, deadline)
@@ -368,8 +380,11 @@ def _connect(handlers: _Handlers) -> Vary:
     show_frame = "(frame) => ({__type__: 'update', selected_index: frame - 1})"
     view.scrub.input(None, view.scrub, view.frames, js=show_frame, **LIGHT)
     view.frames.select(_frame_number, None, view.scrub, show_progress="hidden", **LIGHT)
-    heavy(view.compare.click, handlers.compare, [view.compare], view.other)
-    return Vary(refresh)
+    load = in_words(handlers.load)
+    loaded = view.compare.click(load, [session.model, view.other], None, show_progress_on=[view.compare], **LOADING)
+    heavy(loaded.success, handlers.compare, [view.compare], view.other)
+    fill = (on_gpu(in_words(handlers.make_first)), [*table, view.images, view.seed], outputs)
+    return Vary(refresh, fill)
 
 
 def _frame_number(event: gr.SelectData) -> int:
