@@ -28,13 +28,13 @@ def instance_offsets(
     Returns:
         (2, height, width) float32: channel 0 vertical, channel 1 horizontal, both in [-1, 1].
     """
-    instances = torch.as_tensor(instance_map).cpu().numpy().astype(np.int64)  # a copy
+    instances = _array(instance_map).astype(np.int64)  # a copy
     stuff_ids = sorted(set(stuff_ids))
     if stuff_ids:
         if label_map is None or tuple(label_map.shape) != instances.shape:
             shape = None if label_map is None else tuple(label_map.shape)
             raise ValueError(f"stuff_ids need a label map of shape {instances.shape}, got {shape}")
-        instances[np.isin(torch.as_tensor(label_map).cpu().numpy(), stuff_ids)] = 0
+        instances[np.isin(_array(label_map), stuff_ids)] = 0
     height, width = instances.shape
     _, inverse = np.unique(instances, return_inverse=True)
     inverse = inverse.ravel()
@@ -47,6 +47,10 @@ def instance_offsets(
         offsets[axis] = ((centre[inverse] - position) / extent).reshape(height, width)
     offsets[:, instances == 0] = 0.0
     return torch.from_numpy(offsets)
+
+
+def _array(values: np.ndarray | torch.Tensor) -> np.ndarray:
+    return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
 def batch_instance_offsets(label_maps: torch.Tensor, instance_maps: Any, processor: Any) -> torch.Tensor:

@@ -17,6 +17,11 @@ def example() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     return model.train(), torch.randn(4, 3, 6, 6), torch.randn(4, 4, 4, 4)
 
 
+def faint() -> torch.Tensor:
+    """Values far from 0 with a small variance, as sigmoid features have it; float64."""
+    return 0.5 + 2e-3 * torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
 def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
@@ -27,8 +32,11 @@ def worker(rank: int, folder: str) -> None:
     gradients = [parameter.grad.clone() for parameter in model.parameters()]
     for gradient in gradients:
         dist.all_reduce(gradient)
+    norm = convert_batch_norm(nn.Sequential(nn.BatchNorm2d(4)))
+    narrow = norm(faint()[half].float())
     if rank == 0:
-        torch.save({"gradients": gradients, "state": model.state_dict()}, os.path.join(folder, "result.pt"))
+        result = {"gradients": gradients, "state": model.state_dict(), "narrow": narrow.detach()}
+        torch.save(result, os.path.join(folder, "result.pt"))
     dist.destroy_process_group()
 
 
@@ -41,6 +49,8 @@ def test_two_processes_equal_one_large_batch(tmp_path: Path):
         torch.testing.assert_close(gradient, parameter.grad, atol=1e-4, rtol=1e-4)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(result["state"][name], value, atol=1e-5, rtol=1e-5)
+    expected = nn.functional.batch_norm(faint(), None, None, training=True)[:2]
+    torch.testing.assert_close(result["narrow"].double(), expected, atol=2e-4, rtol=0)
 
 
 def test_without_a_process_group_it_is_plain_batch_norm():

@@ -352,6 +352,7 @@ def test_push_and_load_by_name(tmp_path, hub, generator, processor):
     assert np.array_equal(np.load(tmp_path / "images.npy"), expected)
 
 
+@pytest.mark.slow
 def test_a_second_push_replaces_the_model_and_moves_the_tag(tmp_path, hub, generator, processor, discriminator):
     push = ("-m", "dpsims_hf.hub", "push")
     folder = save_model_folder(tmp_path / "model", generator, processor, discriminator)

@@ -50,7 +50,7 @@ def test_the_documented_configuration_starts_two(tiny_dataset_dir: Path, tmp_pat
     [
         (2, {}, 1, "--expect_processes asks for 2 process.es., but this run has 1; start 2 processes: torchrun"),
         (1, {"SLURM_NTASKS": "8"}, 1, None),
-        (None, {"SLURM_NTASKS": "8"}, 1, "SLURM .SLURM_NTASKS. asks for 8 .* slurm.sh does; or --expect_processes 1"),
+        (None, {"SLURM_NTASKS": "8"}, 1, "SLURM .SLURM_NTASKS. asks for 8 .*slurm.sh does; or --expect_processes 1"),
         (None, {"SLURM_NTASKS": "2"}, 16, None),
         (None, {"SLURM_NTASKS": "16", "WORLD_SIZE": "16"}, 16, None),
         (None, {"WORLD_SIZE": "4"}, 1, "WORLD_SIZE asks for 4 process.es., but this run has 1; set RANK"),

@@ -368,6 +368,7 @@ def test_training_from_a_stream_resumes_bit_for_bit(folder, tmp_path):
     assert (tmp_path / "a" / "samples" / "step-000004.png").is_file()
 
 
+@pytest.mark.slow
 def test_two_processes_stream_and_one_goes_on(folder, tmp_path, capsys):
     """Resumed by one process, the run begins a new epoch and says so."""
     options = ["--recipe", "tiny", "--backbone_weights", "random", "--cpu", "--report_to", "jsonl"]

@@ -327,6 +327,7 @@ def test_sigterm_saves_and_the_run_continues(tiny_dataset_dir: Path, tmp_path: P
     assert (tmp_path / f"checkpoint-{step + 1}").is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["tiny", "dpgan/tiny"])
 def test_two_processes_train_one_model(tiny_dataset_dir: Path, tmp_path: Path, recipe: str):
     """The second step stops if a parameter got no gradient in the first."""

@@ -113,6 +113,7 @@ def test_a_run_with_gradient_checkpointing_is_the_same_run(plain: Path, tiny_dat
     assert numbers(tmp_path / "out") == numbers(plain)
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_the_same_run_with_the_same_names(plain: Path, tiny_dataset_dir: Path, tmp_path: Path):
     """The eager backend traces as inductor does, without its minutes of code generation on a CPU."""
     compiled = ("--set", "training.compile=true", "--set", "training.compile_backend=eager")

@@ -2,6 +2,7 @@
 """Training runs in processes of their own, to be killed, starved or signalled; one import serves all of them."""
 
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
@@ -12,12 +13,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from transformers import AutoModel
 
 
 # The server imports what a run needs once; each process of a run is a fork of it and starts in no time.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["train_accelerate"])
 TIMEOUT = 120
+FOREVER = (
+    "--max_train_steps",
+    "100000",
+    "--checkpointing_steps",
+    "1",
+    "--set",
+    "training.batch_norm_refresh_batches=1",
+)
+LATEST = ("--resume_from_checkpoint", "latest")
 
 
 def _main(arguments: list[str], environment: dict[str, str], log: str, largest_file: int | None) -> None:
@@ -125,3 +136,23 @@ def succeed(data: Path, output: Path, *arguments: str, **settings: int) -> str:
     codes = run.wait()
     assert codes == [0] * len(codes), run.text
     return run.text
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def leftovers(output: Path) -> list[str]:
+    """What stands beside whole checkpoints."""
+    return sorted(path.name for path in output.glob(".*checkpoint-*"))
+
+
+def assert_whole(output: Path) -> None:
+    """Every folder with a checkpoint's name can be loaded and continued."""
+    for folder in output.glob("checkpoint-*"):
+        assert torch.isfinite(AutoModel.from_pretrained(folder).to_image.weight).all()
+        AutoModel.from_pretrained(folder, subfolder="discriminator")
+        progress = json.loads((folder / "training_state" / "progress.json").read_text())
+        assert progress["step"] == step_of(folder)
+        for name in ("optimizer.bin", "optimizer_1.bin"):
+            torch.load(folder / "training_state" / name, weights_only=True)
