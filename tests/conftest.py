@@ -1,6 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Shared fixtures. The environment is set before any library reads it: no network, few threads, no caches at home."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,16 @@ import torch  # noqa: E402
 
 MAX_THREADS = int(os.environ["OMP_NUM_THREADS"])
 torch.set_num_threads(min(MAX_THREADS, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True)
+def no_log_handler_outlives_its_test() -> Iterator[None]:
+    """A command that is called in this process sends its log to the output of its test, which is closed afterwards."""
+    before = list(logging.root.handlers)
+    yield
+    for handler in set(logging.root.handlers) - set(before):
+        if type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

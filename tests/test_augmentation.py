@@ -266,6 +266,7 @@ def numbers_of(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_an_adaptive_run_resumes_bit_for_bit(tiny_dataset_dir: Path, tmp_path: Path):
     """Across the change of the probability after four steps; cut off in the middle of an interval."""
     options = ["--set", "data.ada_target=0.01", "--set", "data.ada_images=10", "--set", "data.label_perturbation=1"]

@@ -201,6 +201,7 @@ print(dataset.spec.labels, dataset.label_map(0).sum())
 """
 
 
+@pytest.mark.slow
 def test_push_and_read_by_name_alone(tmp_path):
     """One commit; the label space comes from the repository. A wrong token is told, the folder here is whole."""
     root = write_synthetic_dataset(tmp_path / "in", num_train=2, num_val=1)

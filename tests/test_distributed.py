@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -40,6 +41,7 @@ def worker(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_large_batch(tmp_path: Path):
     mp.spawn(worker, args=(str(tmp_path),), nprocs=2)
     result = torch.load(tmp_path / "result.pt", weights_only=True)

@@ -157,6 +157,7 @@ def test_mean_iou_is_that_of_the_pipelines_images(
     assert result["real_photos"]["pixel_accuracy"] == pytest.approx(ceiling[1], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_two_processes_give_exactly_what_one_gives(
     evaluated: Path, tiny_dataset_dir: Path, model_dir: Path, networks: dict[str, str], tmp_path: Path
 ):

@@ -26,6 +26,7 @@ def launch(data: Path, output: Path, *launcher: str, script: tuple[str, ...] = (
 LAUNCHER = ("accelerate.commands.accelerate_cli", "launch")
 
 
+@pytest.mark.slow
 def test_a_launcher_that_starts_one_process_for_two_is_refused(tiny_dataset_dir: Path, tmp_path: Path):
     result = launch(tiny_dataset_dir, tmp_path / "out", *LAUNCHER, "--cpu", "--num_processes", "2")
     assert result.returncode != 0
@@ -33,6 +34,7 @@ def test_a_launcher_that_starts_one_process_for_two_is_refused(tiny_dataset_dir:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_documented_configuration_starts_two(tiny_dataset_dir: Path, tmp_path: Path):
     file = ROOT / "accelerate_configs" / "cpu_two_processes.yaml"
     result = launch(

@@ -104,6 +104,7 @@ def test_a_server_that_goes_away_leaves_both_sides_as_they_were(tmp_path, hub, t
     assert hub.repositories["model", "user/model"].files == {} and content(tiny_checkpoint_dir) == before
 
 
+@pytest.mark.slow
 def test_a_repository_that_is_not_there(tmp_path, hub):
     code = (
         "from dpsims_hf.demo.model_library import load_model\n"
@@ -117,6 +118,7 @@ def test_a_repository_that_is_not_there(tmp_path, hub):
 # -- Spaces -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_space_opens_on_the_checkpoint_that_went_along(tmp_path, hub, tiny_checkpoint_dir):
     run = hub.run(
         tmp_path,

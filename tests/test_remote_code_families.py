@@ -44,7 +44,7 @@ np.savez(out + "/outputs.npz", images=images, segmented=pipe.segment(inputs["pho
 
 @pytest.mark.parametrize(
     ("generator_class", "discriminator_class"),
-    [(OASISGenerator, OASISDiscriminator), (DPGANGenerator, DPGANDiscriminator)],
+    [pytest.param(OASISGenerator, OASISDiscriminator, marks=pytest.mark.slow), (DPGANGenerator, DPGANDiscriminator)],
 )
 def test_same_images_and_labels_without_the_package(tmp_path, generator_class, discriminator_class):
     torch.manual_seed(0)

@@ -116,6 +116,7 @@ def test_what_cannot_work_stops_before_training(hub, home, arguments, token, wor
     assert error.startswith("error: ") and words in error and "step 1" not in run.stdout
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_costs_the_push_and_not_the_run(home, tmp_path, tiny_dataset_dir):
     with hub_server() as server:
         server.dies_in = "/commit/"

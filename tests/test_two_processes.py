@@ -45,7 +45,9 @@ def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:
     return float((ours - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize(("recipe", "accumulation"), [("tiny", 1), ("tiny", 2), ("dpgan/tiny", 2)])
+@pytest.mark.parametrize(
+    ("recipe", "accumulation"), [("tiny", 1), ("tiny", 2), pytest.param("dpgan/tiny", 2, marks=pytest.mark.slow)]
+)
 def test_two_processes_equal_one_with_the_joined_batch(
     tiny_dataset_dir: Path, tmp_path: Path, recipe: str, accumulation: int
 ):
