@@ -313,7 +313,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
-    for noisy in ("httpx", "filelock", "datasets", "torch", "accelerate", "timm"):
+    for noisy in ("httpx", "httpx2", "filelock", "datasets", "torch", "accelerate", "timm"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:

@@ -278,6 +278,8 @@ def export_folder(
             then these go into the folder.
         dtype: how large tensors are stored.
     """
+    if not (Path(checkpoint) / "config.json").is_file():
+        raise ValueError(f"{checkpoint} holds no model; give a run's checkpoint-STEP")
     fields = dict(fields)
     backbone_weights = fields.pop("backbone_weights", None)
     generator = folded_copy(AutoModel.from_pretrained(checkpoint))
@@ -318,7 +320,10 @@ def _run(options: argparse.Namespace) -> str:
         return push_folder(options.folder, options.repo_id, private=options.private, tag=options.tag)
     if options.command == "space":
         return _run_space(options)
-    fields = json.loads(Path(options.card_fields).read_text(encoding="utf-8")) if options.card_fields else {}
+    try:
+        fields = json.loads(Path(options.card_fields).read_text(encoding="utf-8")) if options.card_fields else {}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{options.card_fields} is no JSON: {error}") from None
     if options.backbone_weights:
         fields["backbone_weights"] = options.backbone_weights
     return str(export_folder(options.checkpoint, options.output_dir, fields, getattr(torch, options.dtype)))

@@ -95,6 +95,8 @@ def errors_in_words(repo_id: str, broken: str = "") -> Iterator[None]:
         repo_id: what it is about.
         broken: what a broken connection means; the default is about an upload.
     """
+    if repo_id.count("/") != 1:
+        raise PublishError(f"{repo_id!r} is no repository name: write user/name")
     try:
         yield
     except OfflineModeIsEnabled:

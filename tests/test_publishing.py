@@ -82,7 +82,8 @@ def test_a_stranger_loads_a_revision_by_name_and_gets_the_same_image(tmp_path, h
     [
         ("hf_wrong", "user/model", "the Hub refused the token; run `hf auth login`, or set HF_TOKEN"),
         ("hf_reader", "user/model", "this token may not write to user/model; take one with write access"),
-        ("hf_x", "no/such/name", "'no/such/name' is no repository name"),
+        ("hf_x", "no/such/name", "'no/such/name' is no repository name: write user/name"),
+        ("hf_x", "name", "'name' is no repository name: write user/name"),
     ],
 )
 def test_refusals_are_one_line_and_change_nothing(tmp_path, hub, tiny_checkpoint_dir, token, repo_id, words):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from training_runs import CONTEXT, FOREVER, LATEST, Run, assert_whole, step_of, succeed
 
+import train_accelerate
+from dpsims_hf.training.build_data import build_datasets
 from dpsims_hf.training.checkpoints import list_checkpoints
 from dpsims_hf.training.interruption import quiet_worker
 
@@ -91,3 +93,37 @@ def test_a_loader_worker_dies_of_its_trainers_signal_alone():
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
+
+
+def test_a_damaged_checkpoint_is_named_with_those_that_are_complete(tiny_dataset_dir: Path, tmp_path: Path):
+    output = tmp_path / "out"
+    succeed(tiny_dataset_dir, output, "--max_train_steps", "2", "--checkpointing_steps", "1")
+    for name in ("model.safetensors", "training_state/optimizer.bin", "training_state/progress.json"):
+        file = output / "checkpoint-2" / name
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+        run = Run(tiny_dataset_dir, output, *LATEST, "--max_train_steps", "3")
+        assert run.wait() == [2]
+        assert f"error: {output}/checkpoint-2 is damaged and cannot be loaded" in run.text
+        assert "move it away, complete are: checkpoint-1" in run.text
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--train_dir", "nowhere"), "--train_dir nowhere: no such folder"),
+        (("--train_dir", "prepared"), "it was written by `prepare`: give it as --dataset_name"),
+        (("--train_dir", "original"), "go through python -m dpsims_hf.data.prepare first"),
+        (("--dataset_name", "pairs"), "a folder of photos and labels; give it as --train_dir"),
+        (("--dataset_name", "./nowhere"), "--dataset_name ./nowhere: no such folder"),
+    ],
+)
+def test_data_under_the_wrong_flag(tmp_path: Path, monkeypatch, arguments, words):
+    for path in ("prepared/data/train.parquet", "original/leftImg8bit/x.png", "pairs/train/labels/x.png"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    monkeypatch.chdir(tmp_path)
+    args = train_accelerate.parse_args(["--recipe", "tiny", *arguments])
+    with pytest.raises(ValueError, match=words):
+        build_datasets(args, train_accelerate.options_from_args(args))

@@ -116,6 +116,22 @@ def test_wrong_overrides_are_named(recipe: str, text: str, message: str):
         options_of(recipe, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("training.checkpoints_total_limit=-1", "training.checkpoints_total_limit=-1 must be at least 0"),
+        ("training.checkpointing_steps=-1", "training.checkpointing_steps=-1 must be at least 0"),
+        ("training.sample_maps=0", "training.sample_maps=0 must be at least 1"),
+        ("training.seed=-1", "training.seed=-1 must be at least 0"),
+        ("training.learning_rate_generator=-1.0", "training.learning_rate_generator=-1.0 must not be negative"),
+        ("training.adam_beta2=1.5", "training.adam_beta2=1.5 must be in"),
+    ],
+)
+def test_numbers_out_of_range_are_named(text: str, message: str):
+    with pytest.raises(ValueError, match=message):
+        resolve_options("tiny", [(*parse_override(text), f"--set {text}")])
+
+
 def test_override_syntax():
     assert parse_override("generator.attention_strides=[4, 8]") == ("generator", "attention_strides", [4, 8])
     assert parse_override("discriminator.backbone=resnet50") == ("discriminator", "backbone", "resnet50")

@@ -108,7 +108,8 @@ def resolve_hub_dataset(
     spec = spec or own or _listing_preset(name)
     if spec is None:
         raise ValueError(
-            f"{name}: it has no classes.json; give the label space: a classes.json, or one of "
+            f"{name}: no classes.json was found (is the name right, and the Hub in reach?); give the label space: "
+            f"a classes.json, or one of "
             f"{', '.join(label_presets())} (--classes_file)"
         )
     source = None if own else spec.hub_source(name)

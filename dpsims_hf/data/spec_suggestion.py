@@ -13,6 +13,7 @@ from .specs import DatasetSpec, label_presets, load_label_preset
 
 
 COLORS = "colours"
+FEW = 0.01  # of the pixels
 KNOWN_COLORS = 0.95  # share of the pixels of colour files that must have a class colour
 
 
@@ -130,10 +131,19 @@ def suggestion_lines(found: FoundValues, own: DatasetSpec | None = None) -> list
     width = max((len(f"{row.spec} ({row.encoding})") for row in rows), default=0)
     for row in rows:
         lines.append(f"  {'fits' if row.fits else 'no  '}  {f'{row.spec} ({row.encoding})':<{width}}  {row.reason}")
-    if rows and not (own is not None and rows[0].fits):
+    if own is not None and rows and not rows[0].fits and _few_are_strange(found, own):
+        lines.append(f"suggestion: correct the files; all but a few of their values fit {own.name}")
+    elif rows and not (own is not None and rows[0].fits):
         best = next((row for row in rows if row.fits), None)
         lines.append("suggestion: " + (_how(best) if best else "no known label space fits; write a classes.json"))
     return lines
+
+
+def _few_are_strange(found: FoundValues, own: DatasetSpec) -> bool:
+    """Mistakes in a set that is read rightly, rather than another set."""
+    meanings = _meanings(own, own.label_encoding)
+    strange = sum(count for value, count in found.values.items() if value not in meanings)
+    return bool(found.values) and strange < FEW * sum(found.values.values())
 
 
 def _how(row: Suggestion) -> str:

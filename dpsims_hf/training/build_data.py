@@ -56,10 +56,31 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _check_kind(train_dir: str | None, dataset_name: str | None) -> None:
+    """A ValueError with the other flag, for a folder that is of its kind."""
+    if train_dir:
+        folder = Path(train_dir)
+        if not folder.is_dir():
+            raise ValueError(f"--train_dir {train_dir}: no such folder")
+        if not (folder / "train").is_dir():
+            prepared = any(folder.glob("data/*.parquet"))
+            remedy = (
+                "it was written by `prepare`: give it as --dataset_name"
+                if prepared
+                else "original folders of data sets go through python -m dpsims_hf.data.prepare first"
+            )
+            raise ValueError(f"--train_dir {train_dir}: no train/images and train/labels in it; {remedy}")
+    elif (Path(dataset_name) / "train" / "labels").is_dir():
+        raise ValueError(f"--dataset_name {dataset_name}: a folder of photos and labels; give it as --train_dir")
+    elif dataset_name.startswith(("/", ".", "~")) and not Path(dataset_name).is_dir():
+        raise ValueError(f"--dataset_name {dataset_name}: no such folder")
+
+
 def build_datasets(args: argparse.Namespace, options: RunOptions) -> Datasets:
     """Open the local folder or the Hub set."""
     if bool(args.train_dir) == bool(args.dataset_name):
         raise ValueError("give the data: --train_dir DIR (a local folder) or --dataset_name REPO (one of the two)")
+    _check_kind(args.train_dir, args.dataset_name)
     spec = load_label_preset(args.classes_file) if args.classes_file else None
     register = Path(args.output_dir) / BAD_SAMPLES_FILE if args.max_bad_samples else None
     common: dict[str, Any] = {

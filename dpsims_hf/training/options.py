@@ -87,9 +87,21 @@ class TrainingOptions:
                 "training.compile and training.gradient_checkpointing do not go together: torch.compile decides by "
                 "itself what is computed again; switch one of them off"
             )
-        for name in ("max_train_steps", "batch_size", "gradient_accumulation_steps", "log_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1")
+        ones = ("max_train_steps", "batch_size", "gradient_accumulation_steps", "log_steps")
+        zeros = ("seed", "max_grad_norm", "sample_steps", "checkpointing_steps", "checkpoints_total_limit")
+        for least, names in (
+            (1, (*ones, "sample_maps", "sample_noises")),
+            (0, (*zeros, "batch_norm_refresh_batches")),
+        ):
+            for name in names:
+                if getattr(self, name) < least:
+                    raise ValueError(f"training.{name}={getattr(self, name)} must be at least {least}")
+        for name in ("learning_rate_generator", "learning_rate_discriminator"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training.{name}={getattr(self, name)} must not be negative")
+        for name in ("adam_beta1", "adam_beta2", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be in [0, 1)")
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@
 import json
 import logging
 import os
+from pickle import UnpicklingError
 from typing import Any
 
+from safetensors import SafetensorError
+
 from .build import adam_settings
-from .checkpoints import CheckpointStore, find_checkpoint, set_newer_aside
+from .checkpoints import CheckpointStore, find_checkpoint, list_checkpoints, set_newer_aside
 from .options import RunOptions
 from .step import Trainer
 
@@ -35,7 +38,15 @@ def resume(
     if folder is None:
         logger.info("no checkpoint in %s yet: starting anew", output_dir)
         return None
-    progress = store.load(folder)
+    try:
+        progress = store.load(folder)
+    except (SafetensorError, RuntimeError, json.JSONDecodeError, EOFError, UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        others = [path.name for path in list_checkpoints(output_dir) if path != folder]
+        raise ValueError(
+            f"{folder} is damaged and cannot be loaded ({reason}); move it away, complete are: "
+            f"{', '.join(others) or 'no others'}"
+        ) from error
     accelerator.wait_for_everyone()  # all have read what the next lines may move
     if accelerator.is_main_process and os.path.samefile(folder.parent, output_dir):
         for name in set_newer_aside(folder):
@@ -87,10 +98,11 @@ def describe_change(before: dict[str, Any], processes_before: int, options: RunO
     at_once = processes_before * before["training.batch_size"], processes * options.training.batch_size
     if at_once[0] != at_once[1]:
         lines.append(f"not exact: batch norm sees {at_once[1]} images at once instead of {at_once[0]}")
-    if loss.class_balancing and not loss.global_class_weights:
+    own_batches = options.training.batch_size, before["training.batch_size"]
+    if loss.class_balancing and not loss.global_class_weights and own_batches[0] != own_batches[1]:
         lines.append(
-            f"not exact: classes are weighed by {options.training.batch_size} images, a process's own batch, instead "
-            f"of {before['training.batch_size']}; loss.global_class_weights=true counts over all processes"
+            f"not exact: classes are weighed by {own_batches[0]} images, a process's own batch, instead of "
+            f"{own_batches[1]}; loss.global_class_weights=true counts over all processes"
         )
     return [*lines, "not exact: sums over processes round differently"]
 

@@ -28,13 +28,19 @@ def build_validation(
         return None
     from ..evaluation.validation import prepare_validation  # scientific libraries that training does without
 
-    return prepare_validation(
-        datasets.samples,
-        args.validation_metrics,
-        args.validation_images,
-        options.training.batch_size,
-        accelerator,
-        features=args.validation_features,
-        feature_weights=args.validation_feature_weights,
-        segmenter=args.validation_segmenter,
-    )
+    try:
+        return prepare_validation(
+            datasets.samples,
+            args.validation_metrics,
+            args.validation_images,
+            options.training.batch_size,
+            accelerator,
+            features=args.validation_features,
+            feature_weights=args.validation_feature_weights,
+            segmenter=args.validation_segmenter,
+        )
+    except ValueError as error:  # it names the flags of the evaluation command
+        text = str(error).split(", or --protocols")[0]
+        for flag in ("segmenter", "features", "metrics"):
+            text = text.replace(f"--{flag}", f"--validation_{flag}")
+        raise ValueError(text) from None
