@@ -269,6 +269,7 @@ def test_settings_make_the_same_images_again(model, scene, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_settings_make_the_image_again_in_another_process(model, scene, tmp_path):
     saved = save_images(tmp_path, model, scene, VARIANTS[1:], render(model, scene, VARIANTS[1:]))
     command = [

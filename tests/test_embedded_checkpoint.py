@@ -118,6 +118,7 @@ def space() -> Iterator[str]:
     demo.close()
 
 
+@pytest.mark.slow
 def test_readme_examples_run(tmp_path: Path, space: str):
     readme = (ROOT / "README.md").read_text().replace("http://127.0.0.1:7860", space)
     blocks = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)

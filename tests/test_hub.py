@@ -325,6 +325,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_push_and_load_by_name(tmp_path, hub, generator, processor):
     """The command uploads exactly the model's files; from the repository's name the same images come back."""
     folder = save_model_folder(tmp_path / "model", generator, processor, fold_spectral_norm=True)

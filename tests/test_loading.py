@@ -285,7 +285,7 @@ def run(data: Path, output: Path, *arguments: str) -> int:
         AcceleratorState._reset_state(True)
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])
 def test_training_names_a_bad_sample_or_passes_over_it(tmp_path, capsys, workers):
     data = write_synthetic_dataset(tmp_path / "data", num_train=4, num_val=1, size=(64, 128))
     corrupt(data, 2)

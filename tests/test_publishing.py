@@ -55,6 +55,7 @@ def stranger(python_path: str, environment: dict[str, str], home: Path, *argumen
     return np.load(home / "images.npy")
 
 
+@pytest.mark.slow
 def test_a_stranger_loads_a_revision_by_name_and_gets_the_same_image(tmp_path, hub, tiny_checkpoint_dir):
     before = content(tiny_checkpoint_dir)
     for tag in ("step-1", "step-2"):

@@ -92,6 +92,7 @@ def test_the_cards_snippets_run_for_a_stranger(hub, home, trained):
     assert pictures == ["image.png", "image_0.png", "image_1.png", "image_2.png", "image_3.png", "label_map.png"]
 
 
+@pytest.mark.slow
 def test_a_stream_trains_by_name(hub, home):
     run = hub.run(
         home, *TRAIN, *SHORT, "--dataset_name", "user/streets", "--output_dir", str(home / "stream"),

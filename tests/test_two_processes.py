@@ -46,7 +46,12 @@ def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "accumulation"), [("tiny", 1), ("tiny", 2), pytest.param("dpgan/tiny", 2, marks=pytest.mark.slow)]
+    ("recipe", "accumulation"),
+    [
+        ("tiny", 1),
+        pytest.param("tiny", 2, marks=pytest.mark.slow),
+        pytest.param("dpgan/tiny", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_two_processes_equal_one_with_the_joined_batch(
     tiny_dataset_dir: Path, tmp_path: Path, recipe: str, accumulation: int
@@ -108,6 +113,7 @@ def test_processes_weigh_classes_by_themselves_unless_asked(tiny_dataset_dir: Pa
 
 
 @pytest.mark.parametrize(("before", "now"), [(1, 2), (2, 1)])
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_processes(tiny_dataset_dir: Path, tmp_path: Path, before: int, now: int):
     """Four images per step in any case: the same run, whoever shares the work."""
     common = list(EXACT)
