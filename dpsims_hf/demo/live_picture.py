@@ -42,6 +42,7 @@ CSS = """
     border: 1px dashed var(--border-color-primary); border-radius: var(--radius-lg);
     color: var(--body-text-color-subdued); }
 .download-row { gap: 8px; }
+.two-by-two { display: grid !important; grid-template-columns: 1fr 1fr; }
 .never-shown { display: none !important; }
 """
 
@@ -72,7 +73,7 @@ def download_buttons(
     """
     # In the page but never shown, since the script below reads its value.
     files = gr.JSON(elem_id=f"{prefix}-download-files", elem_classes="never-shown")
-    with gr.Row(elem_classes="download-row"):
+    with gr.Row(elem_classes=["download-row", "two-by-two"]):
         for kind, label in (
             ("image", "Save image"),
             ("labels", "Save label map"),
