@@ -88,6 +88,25 @@ def to_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
     return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else values
 
 
+def instance_numbers(values: np.ndarray, source: str) -> np.ndarray:
+    """(height, width) int64 >= 0 from numbers, or from colours that are numbers: R + 256 G + 65536 B."""
+    if values.ndim == 3 and values.shape[-1] in (3, 4) and values.dtype == np.uint8:
+        return values[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
+    if values.ndim != 2 or values.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{source}: a {values.dtype} array of shape {values.shape} is no instance map; pass integers "
+            "(height, width), or 8-bit RGB"
+        )
+    ids = values.astype(np.int64)
+    if values.dtype.kind == "f" and not np.array_equal(ids, values):
+        raise ValueError(f"{source}: instance ids are not whole numbers (dtype {values.dtype}); pass integers")
+    if ids.min(initial=0) < 0 or ids.max(initial=0) > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"{source}: instance ids {ids.min()}..{ids.max()} are out of range: legal are 0 (none) .. 2**31-1"
+        )
+    return ids
+
+
 def channels_last(values: np.ndarray) -> np.ndarray:
     """Bring (1, H, W), (H, W, 1), (3|4, H, W) and (H, W, 3|4) arrays to (H, W) or (H, W, 3|4)."""
     if values.ndim == 3 and values.shape[-1] not in (1, 3, 4) and values.shape[0] in (1, 3, 4):
@@ -133,6 +152,7 @@ def snap_blends(colors: np.ndarray, label_map: np.ndarray, palette: np.ndarray, 
 __all__ = [
     "channels_last",
     "default_palette",
+    "instance_numbers",
     "listing",
     "nearest_color",
     "nearest_indices",

@@ -18,6 +18,7 @@ from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from .image_processing_files import (
     channels_last,
     default_palette,
+    instance_numbers,
     listing,
     nearest_color,
     open_image,
@@ -255,14 +256,12 @@ class SemanticImageProcessor(BaseImageProcessor):
             ValueError: unreadable file, or values that are no integers.
         """
         is_array = isinstance(image, (np.ndarray, torch.Tensor))
-        values = to_numpy(image) if is_array else np.asarray(open_image(image, source))
-        if values.ndim == 3 and values.shape[-1] in (3, 4) and values.dtype == np.uint8:
-            values = values[..., :3].astype(np.int64) @ np.array([1, 256, 65536])
-        if values.ndim != 2 or values.dtype.kind not in "iu":
+        values = channels_last(to_numpy(image) if is_array else np.asarray(open_image(image, source)))
+        if values.dtype.kind == "f":
             raise ValueError(
                 f"{source}: a {values.dtype} array of shape {values.shape} is no instance map; pass integers"
             )
-        values = values.astype(np.int64)
+        values = instance_numbers(values, source)
         return values if size is None else resize_nearest(values, *size)
 
     # -- batching -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..image_processing_files import listing
+from ..image_processing_files import instance_numbers, listing
 
 
 INSTANCE_ENCODINGS = {
@@ -49,7 +49,7 @@ def instance_ids(
     if encoding == "ade20k":
         ids = _channels(values, encoding, source)[..., 1].astype(np.int32)
     else:
-        ids = _numbers(values, source)
+        ids = instance_numbers(values, source)
         if encoding == "cityscapes":
             ids = np.where(ids >= CITYSCAPES_FIRST, ids, 0)
         elif encoding == "coco_panoptic" and segments_info is not None:
@@ -82,22 +82,6 @@ def _channels(values: np.ndarray, encoding: str, source: str) -> np.ndarray:
             f"{values.shape}; name the encoding that it has"
         )
     return values[..., :3]
-
-
-def _numbers(values: np.ndarray, source: str) -> np.ndarray:
-    """(height, width) int64 >= 0, from numbers or from R + 256 G + 256^2 B."""
-    if values.ndim == 3 and values.shape[-1] == 1:
-        values = values[..., 0]
-    if values.ndim != 2:
-        return _channels(values, "coco_panoptic", source).astype(np.int64) @ np.array([1, 256, 65536])
-    ids = values.astype(np.int64)
-    if values.dtype.kind == "f" and not np.array_equal(ids, values):
-        raise ValueError(f"{source}: instance ids are not whole numbers (dtype {values.dtype}); pass integers")
-    if ids.min(initial=0) < 0 or ids.max(initial=0) > np.iinfo(np.int32).max:
-        raise ValueError(
-            f"{source}: instance ids {ids.min()}..{ids.max()} are out of range: legal are 0 (none) .. 2**31-1"
-        )
-    return ids
 
 
 def _only_objects(

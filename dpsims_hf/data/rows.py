@@ -108,8 +108,7 @@ class RowDecoder:
             "index": index,
         }
         if instance_map is not None:
-            stuff = set(self.spec.stuff_ids) | ({self.spec.void_label_id} - {None})
-            sample["instance_offsets"] = instance_offsets(instance_map, label_map, stuff)
+            sample["instance_offsets"] = instance_offsets(instance_map, label_map, self.processor.stuff_ids)
         return sample
 
 
