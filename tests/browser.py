@@ -73,6 +73,12 @@ def open_page(driver: webdriver.Chrome, url: str) -> None:
     driver.get(url)
 
 
+def assert_no_errors(driver: webdriver.Chrome) -> None:
+    """The page's console holds no error; a missing favicon is none."""
+    errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not [text for text in errors if "favicon" not in text]
+
+
 def set_width(driver: webdriver.Chrome, width: int, height: int = 1400) -> None:
     """Width of the page in CSS pixels; a headless window cannot be narrower than 500."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}

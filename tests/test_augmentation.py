@@ -2,6 +2,7 @@
 """Aspect-keeping crops, sloppy label borders, and the augmentation before the discriminator."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
+from training_runs import run_here
 
-import train_accelerate
 from dpsims_hf.data import JointTransform, stateless_generator
 from dpsims_hf.data.label_perturbation import perturb_labels
 from dpsims_hf.data.synthetic import draw_scene
@@ -253,13 +254,7 @@ def test_state_goes_on_in_the_middle_of_an_interval(accelerator):
 # --- in a run ----------------------------------------------------------------------------------------------------
 
 
-def run(data: Path, output: Path, *arguments: str) -> int:
-    AcceleratorState._reset_state(True)
-    base = ["--recipe", "tiny", "--backbone_weights", "random", "--cpu", "--report_to", "jsonl", "--sample_steps", "0"]
-    try:
-        return train_accelerate.main([*base, "--train_dir", str(data), "--output_dir", str(output), *arguments])
-    finally:
-        AcceleratorState._reset_state(True)
+run = partial(run_here, with_samples=False)
 
 
 def numbers_of(folder: Path) -> list[dict[str, float]]:

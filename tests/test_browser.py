@@ -10,7 +10,19 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
-from browser import downloaded, fetch, find, find_program, loaded_images, message, open_page, open_tab, set_width, wait
+from browser import (
+    assert_no_errors,
+    downloaded,
+    fetch,
+    find,
+    find_program,
+    loaded_images,
+    message,
+    open_page,
+    open_tab,
+    set_width,
+    wait,
+)
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -71,8 +83,7 @@ def page(driver: webdriver.Chrome, url: str, downloads: Path) -> Iterator[webdri
     open_page(driver, url)
     wait(driver, lambda: loaded_images(driver, "#sketch-image"))
     yield driver
-    errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not [text for text in errors if "favicon" not in text]
+    assert_no_errors(driver)
 
 
 def avenue(model: LoadedModel) -> np.ndarray:

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from scipy.stats import chisquare
 from torch.utils.data import DataLoader
+from training_runs import run_here
 
-import train_accelerate
 from dpsims_hf.data import (
     DrawSampler,
     JointTransform,
@@ -276,13 +277,7 @@ def test_bad_labels_count_in_the_check_before_training(scenes, tmp_path):
     assert {Path(name).name for name in allowed.known} == {"scene_0001.png", "scene_0005.png"}
 
 
-def run(data: Path, output: Path, *arguments: str) -> int:
-    AcceleratorState._reset_state(True)
-    base = ["--recipe", "tiny", "--backbone_weights", "random", "--cpu", "--report_to", "jsonl", "--sample_steps", "0"]
-    try:
-        return train_accelerate.main([*base, "--train_dir", str(data), "--output_dir", str(output), *arguments])
-    finally:
-        AcceleratorState._reset_state(True)
+run = partial(run_here, with_samples=False)
 
 
 @pytest.mark.parametrize("workers", ["0", pytest.param("1", marks=pytest.mark.slow)])

@@ -10,7 +10,18 @@ from zipfile import ZipFile
 import gradio as gr
 import numpy as np
 import pytest
-from browser import downloaded, fetch, find, loaded_images, message, open_page, open_tab, set_width, wait
+from browser import (
+    assert_no_errors,
+    downloaded,
+    fetch,
+    find,
+    loaded_images,
+    message,
+    open_page,
+    open_tab,
+    set_width,
+    wait,
+)
 from drawn_model import drawn_model
 from PIL import Image
 from selenium import webdriver
@@ -60,8 +71,7 @@ def page(driver: webdriver.Chrome, url: str) -> Iterator[webdriver.Chrome]:
     open_page(driver, url)
     find(driver, "#photo-input input[type=file]")
     yield driver
-    errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not [text for text in errors if "favicon" not in text]
+    assert_no_errors(driver)
 
 
 @pytest.fixture(scope="module")

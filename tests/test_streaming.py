@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from scipy.stats import chisquare
 from torch.utils.data import DataLoader
+from training_runs import run_here
 
 import train_accelerate
 from dpsims_hf.data import DatasetSpec, JointTransform, SemanticImageDataset, class_frequencies, rare_class_weights
@@ -346,13 +348,7 @@ def test_bad_rows_are_named_or_passed_over(broken, tmp_path, rare):
 # --- training ----------------------------------------------------------------------------------------------------
 
 
-def run(data: Path, output: Path, *arguments: str) -> int:
-    AcceleratorState._reset_state(True)
-    base = ["--recipe", "tiny", "--backbone_weights", "random", "--cpu", "--report_to", "jsonl", "--sample_steps", "0"]
-    try:
-        return train_accelerate.main([*base, "--dataset_name", str(data), "--output_dir", str(output), *arguments])
-    finally:
-        AcceleratorState._reset_state(True)
+run = partial(run_here, data_flag="--dataset_name", with_samples=False)
 
 
 def test_training_from_a_stream_resumes_bit_for_bit(folder, tmp_path):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
+from training_runs import run_here
 from transformers import AutoModel
 
 import train_accelerate
@@ -26,17 +26,6 @@ TERMS = {"d_real", "d_fake", "g_gan", "g_contrastive", "g_diversity", "diversity
 OASIS_TERMS = {"d_real", "d_fake", "d_labelmix", "g_gan", "image_difference"}
 DPGAN_TERMS = OASIS_TERMS | {"d_patch_real", "d_patch_fake", "g_patch", "g_feature_matching"}
 RECIPE_TERMS = {"tiny": TERMS, "oasis/tiny": OASIS_TERMS, "dpgan/tiny": DPGAN_TERMS}
-
-
-def run(data: Path, output: Path, *arguments: str) -> int:
-    """The script in this process, on the CPU."""
-    AcceleratorState._reset_state(True)
-    base = ["--recipe", "tiny", "--backbone_weights", "random", "--cpu", "--report_to", "jsonl"]
-    folders = ["--train_dir", str(data), "--output_dir", str(output)]
-    try:
-        return train_accelerate.main([*base, *folders, *arguments])
-    finally:
-        AcceleratorState._reset_state(True)
 
 
 def states(folder: Path) -> dict[str, torch.Tensor]:
@@ -57,7 +46,7 @@ def run_of(tiny_dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     @cache
     def finished(recipe: str) -> Path:
         output = tmp_path_factory.mktemp("run")
-        assert run(tiny_dataset_dir, output, "--recipe", recipe, "--sample_steps", "4") == 0
+        assert run_here(tiny_dataset_dir, output, "--recipe", recipe, "--sample_steps", "4") == 0
         return output
 
     return finished
@@ -105,9 +94,9 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(
     run_of: Callable[[str], Path], tiny_dataset_dir: Path, tmp_path: Path, recipe: str
 ):
     finished_run, choice = run_of(recipe), ["--recipe", recipe]
-    assert run(tiny_dataset_dir, tmp_path, *choice, "--max_train_steps", "2", "--sample_steps", "0") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *choice, "--max_train_steps", "2", "--sample_steps", "0") == 0
     torch.manual_seed(12345)  # whatever happened to the global random state in between
-    assert run(tiny_dataset_dir, tmp_path, *choice, "--resume_from_checkpoint", "latest") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *choice, "--resume_from_checkpoint", "latest") == 0
     expected, resumed = states(finished_run / "checkpoint-4"), states(tmp_path / "checkpoint-4")
     assert expected.keys() == resumed.keys() and len(expected) > 300
     assert [name for name in expected if not torch.equal(expected[name], resumed[name])] == []
@@ -118,7 +107,7 @@ def test_a_new_run_starts_from_weights_with_a_new_part(
 ):
     folder = finished_run / "checkpoint-4"
     arguments = ["--initialize_from", str(folder), "--set", "generator.position_waves=4", "--max_train_steps", "1"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments, "--set", "training.learning_rate_generator=0.0") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments, "--set", "training.learning_rate_generator=0.0") == 0
     assert "new parameters: ['pyramid.levels.0.convolution.position.weight']" in capsys.readouterr().out
     before = load_file(folder / "training_state" / "generator.safetensors")
     after = load_file(tmp_path / "checkpoint-1" / "training_state" / "generator.safetensors")
@@ -127,9 +116,9 @@ def test_a_new_run_starts_from_weights_with_a_new_part(
 
 
 def test_a_learning_rate_changed_on_resume_counts(tiny_dataset_dir: Path, tmp_path: Path):
-    assert run(tiny_dataset_dir, tmp_path, "--max_train_steps", "1", "--sample_steps", "0") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, "--max_train_steps", "1", "--sample_steps", "0") == 0
     arguments = ["--resume_from_checkpoint", "latest", "--max_train_steps", "2", "--sample_steps", "0"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments, "--set", "training.learning_rate_generator=0.0") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments, "--set", "training.learning_rate_generator=0.0") == 0
     first, second = (load_file(tmp_path / f"checkpoint-{n}/training_state/generator.safetensors") for n in (1, 2))
     assert torch.equal(first["to_image.weight"], second["to_image.weight"])
     discriminators = [load_file(tmp_path / f"checkpoint-{n}/discriminator/model.safetensors") for n in (1, 2)]
@@ -140,9 +129,9 @@ def test_weights_that_do_not_fit_are_one_clear_line(
     finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     arguments = ["--initialize_from", str(finished_run / "checkpoint-4"), "--max_train_steps", "1"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments, "--set", "generator.base_channels=8") == 2
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments, "--set", "generator.base_channels=8") == 2
     assert "this run's networks have" in capsys.readouterr().err
-    assert run(tiny_dataset_dir, tmp_path, "--initialize_from", str(tmp_path / "absent")) == 2
+    assert run_here(tiny_dataset_dir, tmp_path, "--initialize_from", str(tmp_path / "absent")) == 2
     assert "holds no model.safetensors" in capsys.readouterr().err
 
 
@@ -165,12 +154,12 @@ def test_a_new_run_starts_from_the_embedded_checkpoint(tiny_dataset_dir: Path, t
         "0",
     ]
     arguments += ["--set", "training.batch_norm_refresh_batches=1", "--train_batch_size", "2"]
-    assert run(data, tmp_path / "out", *arguments) == 0
+    assert run_here(data, tmp_path / "out", *arguments) == 0
     assert (tmp_path / "out" / "checkpoint-1" / "model.safetensors").is_file()
 
 
 def test_another_seed_is_another_run(finished_run: Path, tiny_dataset_dir: Path, tmp_path: Path):
-    assert run(tiny_dataset_dir, tmp_path, "--seed", "1", "--max_train_steps", "1") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, "--seed", "1", "--max_train_steps", "1") == 0
     first = json.loads((finished_run / "metrics.jsonl").read_text().splitlines()[0])
     other = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
     assert first["d_real"] != other["d_real"]
@@ -178,30 +167,30 @@ def test_another_seed_is_another_run(finished_run: Path, tiny_dataset_dir: Path,
 
 def test_total_limit_and_refusal_to_mix_runs(tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     arguments = ["--checkpointing_steps", "1", "--checkpoints_total_limit", "2", "--sample_steps", "0"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "3") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "3") == 0
     assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments) == 2
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments) == 2
     assert "holds checkpoints of an earlier run; add --resume_from_checkpoint latest" in capsys.readouterr().err
-    assert run(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "checkpoint-9") == 2
+    assert run_here(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "checkpoint-9") == 2
     assert "no checkpoint 'checkpoint-9'; complete checkpoints" in capsys.readouterr().err
 
 
 def test_accumulation_runs_and_consumes_two_micro_batches(tiny_dataset_dir: Path, tmp_path: Path):
-    assert run(tiny_dataset_dir, tmp_path, "--gradient_accumulation_steps", "2", "--max_train_steps", "2") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, "--gradient_accumulation_steps", "2", "--max_train_steps", "2") == 0
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 2 and set(json.loads(lines[0])) == {"step", *TERMS}
 
 
 def test_bfloat16_and_clipping(tiny_dataset_dir: Path, tmp_path: Path):
     arguments = ["--mixed_precision", "bf16", "--set", "training.max_grad_norm=1", "--max_train_steps", "2"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments) == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments) == 0
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["generator_grad_norm"] > 0 and last["discriminator_grad_norm"] > 0
 
 
 def test_ablation_flag_lands_in_the_saved_config(tiny_dataset_dir: Path, tmp_path: Path):
     arguments = ["--set", "generator.use_self_attention=false", "--set", "loss.lambda_contrastive=0"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "1") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "1") == 0
     assert json.loads((tmp_path / "checkpoint-1" / "config.json").read_text())["use_self_attention"] is False
     line = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert set(line) == {"step", *TERMS} - {"g_contrastive"}
@@ -209,7 +198,7 @@ def test_ablation_flag_lands_in_the_saved_config(tiny_dataset_dir: Path, tmp_pat
 
 def test_instance_offsets_train(tiny_dataset_dir: Path, tmp_path: Path):
     arguments = ["--set", "generator.use_instance_offsets=true", "--max_train_steps", "1", "--sample_steps", "1"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments) == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments) == 0
     assert (tmp_path / "samples" / "step-000001.png").is_file()
 
 
@@ -220,7 +209,7 @@ def test_a_swapped_pair_trains_with_a_perceptual_loss(tiny_dataset_dir: Path, tm
     arguments = ["--recipe", "oasis/tiny", "--generator_family", "dpgan", "--discriminator_family", "dpsims"]
     for change in ("loss.lambda_vgg=10", f"perceptual.networks={VGG}", "perceptual.level_weights=[1, 1]"):
         arguments += ["--set", change]
-    assert run(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "1") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments, "--max_train_steps", "1") == 0
     assert set(numbers(tmp_path)[-1]) == {"step", "g_vgg", *OASIS_TERMS}
     folder = tmp_path / "checkpoint-1"
     assert type(AutoModel.from_pretrained(folder)).__name__ == "DPGANGenerator"
@@ -231,7 +220,7 @@ def test_a_swapped_pair_trains_with_a_perceptual_loss(tiny_dataset_dir: Path, tm
 
 def test_patch_heads_as_released_are_logged_and_learn_nothing(tiny_dataset_dir: Path, tmp_path: Path):
     arguments = ["--recipe", "dpgan/tiny", "--as_released", "--max_train_steps", "2", "--checkpointing_steps", "1"]
-    assert run(tiny_dataset_dir, tmp_path, *arguments, "--sample_steps", "0") == 0
+    assert run_here(tiny_dataset_dir, tmp_path, *arguments, "--sample_steps", "0") == 0
     assert set(numbers(tmp_path)[-1]) == {"step", *DPGAN_TERMS}
     first, second = (load_file(tmp_path / f"checkpoint-{n}/discriminator/model.safetensors") for n in (1, 2))
     heads = [name for name in first if name.startswith("patch_heads") and name.endswith("weight")]
@@ -272,7 +261,7 @@ def test_broken_data_is_one_clear_line_before_training(
     data = tmp_path / "data"
     shutil.copytree(tiny_dataset_dir, data)
     name = break_label(data, change)
-    assert run(data, tmp_path / "out") == 2
+    assert run_here(data, tmp_path / "out") == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and message.format(name=name) in errors[0]
     assert not list((tmp_path / "out").glob("checkpoint*"))
@@ -292,7 +281,7 @@ def test_broken_data_is_one_clear_line_before_training(
 def test_wrong_arguments_are_one_clear_line(
     tiny_dataset_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture, arguments: list[str], message: str
 ):
-    assert run(tiny_dataset_dir, tmp_path / "out", *arguments) == 2
+    assert run_here(tiny_dataset_dir, tmp_path / "out", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("out/metrics.jsonl")) and not list(tmp_path.glob("out/checkpoint*"))
 
@@ -322,7 +311,8 @@ def test_sigterm_saves_and_the_run_continues(tiny_dataset_dir: Path, tmp_path: P
     [checkpoint] = tmp_path.glob("checkpoint-*")
     step = int(checkpoint.name.split("-")[1])
     assert (
-        run(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "latest", "--max_train_steps", str(step + 1)) == 0
+        run_here(tiny_dataset_dir, tmp_path, "--resume_from_checkpoint", "latest", "--max_train_steps", str(step + 1))
+        == 0
     )
     assert (tmp_path / f"checkpoint-{step + 1}").is_dir()
 

@@ -11,7 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from browser import downloaded, fetch, find, loaded_images, message, open_page, set_width, wait
+from browser import assert_no_errors, downloaded, fetch, find, loaded_images, message, open_page, set_width, wait
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -96,8 +96,7 @@ def page(driver: webdriver.Chrome, url: str, downloads: Path) -> Iterator[webdri
     open_page(driver, url)
     find(driver, "#yard")
     yield driver
-    errors = [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not [text for text in errors if "favicon" not in text]
+    assert_no_errors(driver)
 
 
 def click(driver: webdriver.Chrome, selector: str, number: int = 0) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from accelerate.state import AcceleratorState
 from transformers import AutoModel
 
 
@@ -46,6 +47,21 @@ def _main(arguments: list[str], environment: dict[str, str], log: str, largest_f
     import train_accelerate
 
     sys.exit(train_accelerate.main(arguments))
+
+
+def run_here(
+    data: Path, output: Path, *arguments: str, data_flag: str = "--train_dir", with_samples: bool = True
+) -> int:
+    """The script in this process, with the smallest recipe on the CPU; returns its exit status."""
+    import train_accelerate
+
+    AcceleratorState._reset_state(True)
+    base = ["--recipe", "tiny", "--backbone_weights", "random", "--cpu", "--report_to", "jsonl"]
+    base += [] if with_samples else ["--sample_steps", "0"]
+    try:
+        return train_accelerate.main([*base, data_flag, str(data), "--output_dir", str(output), *arguments])
+    finally:
+        AcceleratorState._reset_state(True)
 
 
 class Run:
