@@ -11,6 +11,7 @@ from transformers import initialization as init
 from .layers_label import LabelConv2d
 from .layers_noise import NoiseConv2d
 from .layers_spade import init_spectral_norm
+from .layers_texture import TextureNoise, white_noise
 from .modeling_outputs import GeneratorOutput
 
 
@@ -37,7 +38,7 @@ def check_images(pixel_values: torch.Tensor, divisor: int) -> None:
 
 def init_by_xavier(module: nn.Module, gain: float) -> None:
     """Initialise one module: kernels by Xavier's normal law, biases 0, norms 1 (for `_init_weights`)."""
-    if init_spectral_norm(module):
+    if init_spectral_norm(module) or init_texture_noise(module):
         return
     if isinstance(module, nn.Conv2d | LabelConv2d | NoiseConv2d):
         if not parametrize.is_parametrized(module):
@@ -51,6 +52,14 @@ def init_by_xavier(module: nn.Module, gain: float) -> None:
         init.zeros_(module.running_mean)
         init.ones_(module.running_var)
         init.zeros_(module.num_batches_tracked)
+
+
+def init_texture_noise(module: nn.Module) -> bool:
+    """Initialise the gains of texture noise (for `_init_weights`); False if it is no such module."""
+    if not isinstance(module, TextureNoise):
+        return False
+    init.constant_(module.gain, module.gain_init)
+    return True
 
 
 def _is_integer(tensor: torch.Tensor) -> bool:
@@ -92,8 +101,12 @@ class SemanticGenerator(FoldableModel):
         noise: torch.Tensor,
         noise_regions: torch.Tensor | None,
         instance_offsets: torch.Tensor | None,
+        textures: list[torch.Tensor | None],
     ) -> torch.Tensor:
-        """G^f, what enters the last convolution; noise is (batch, regions, noise_dim), everything is checked."""
+        """G^f, what enters the last convolution; noise is (batch, regions, noise_dim), everything is checked.
+
+        `textures` has the white noise of each block, coarse to fine: (1 or batch, 1, h, w), or None without.
+        """
         raise NotImplementedError
 
     def sample_noise(
@@ -119,6 +132,7 @@ class SemanticGenerator(FoldableModel):
         noise: torch.Tensor | None = None,
         noise_regions: torch.Tensor | None = None,
         instance_offsets: torch.Tensor | None = None,
+        texture_seed: int | torch.Tensor = 0,
         output_features: bool = False,
         return_dict: bool = True,
     ) -> GeneratorOutput | tuple[torch.Tensor, ...]:
@@ -130,6 +144,8 @@ class SemanticGenerator(FoldableModel):
                 the global random state.
             noise_regions: (batch, height, width) int64, 0 .. regions - 1.
             instance_offsets: (batch, 2, height, width), needed if config.use_instance_offsets.
+            texture_seed: of the white noise in the blocks, 0 .. 2 ** 30 - 1, or (batch,) int64 with one for each
+                image; without effect unless config.texture_noise.
             output_features: also return G^f, (batch, channels, height, width).
             return_dict: a `GeneratorOutput`, else a tuple.
 
@@ -144,10 +160,33 @@ class SemanticGenerator(FoldableModel):
         noise = noise.to(self.dtype)
         if noise.ndim == 2:
             noise = noise[:, None]
-        features = self._features(label_map, noise, noise_regions, instance_offsets)
+        textures = self._textures(label_map, texture_seed)
+        features = self._features(label_map, noise, noise_regions, instance_offsets, textures)
         images = torch.tanh(self.to_image(features))
         output = GeneratorOutput(images=images, features=features if output_features else None)
         return output if return_dict else output.to_tuple()
+
+    def _textures(self, label_map: torch.Tensor, seed: int | torch.Tensor) -> list[torch.Tensor | None]:
+        """White noise for each block, coarse to fine."""
+        scales = range(self.config.num_scales)
+        if not self.config.texture_noise:
+            return [None for _ in scales]
+        self._check_texture_seed(seed, len(label_map))
+        height, width = label_map.shape[-2:]
+        return [
+            white_noise(seed, height >> scale, width >> scale, scale, label_map.device) for scale in reversed(scales)
+        ]
+
+    @staticmethod
+    def _check_texture_seed(seed: int | torch.Tensor, batch: int) -> None:
+        if not isinstance(seed, torch.Tensor):
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**30:
+                raise ValueError(f"texture_seed={seed!r} must be a whole number in 0..{2**30 - 1}")
+        elif tuple(seed.shape) != (batch,) or not _is_integer(seed):
+            raise ValueError(
+                f"texture_seed has shape {tuple(seed.shape)} and type {seed.dtype}; give a number, or int64 of shape "
+                f"({batch},)"
+            )
 
     def _check_inputs(
         self,
@@ -206,4 +245,11 @@ class SemanticGenerator(FoldableModel):
             raise ValueError(f"{name} holds {int(wrong[0])}, outside the legal range 0..{count - 1}")
 
 
-__all__ = ["FoldableModel", "SemanticGenerator", "check_images", "check_multiples", "init_by_xavier"]
+__all__ = [
+    "FoldableModel",
+    "SemanticGenerator",
+    "check_images",
+    "check_multiples",
+    "init_by_xavier",
+    "init_texture_noise",
+]
