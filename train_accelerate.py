@@ -31,6 +31,7 @@ from dpsims_hf.training.build import (
     build_networks,
     build_objective,
     build_optimizers,
+    build_photo_noise,
     compile_networks,
 )
 from dpsims_hf.training.build_data import add_data_arguments, build_datasets
@@ -144,6 +145,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     objective, projection = build_objective(args, options, spec, accelerator.device)
     objective.prepare(networks["discriminator"])
     objective.augmentation = build_augmentation(options, spec.void_label_id)
+    objective.photo_noise = build_photo_noise(options, datasets.whole, networks["generator"])
     networks = apply_memory_switches(networks, training)
     ema = ExponentialMovingAverage(
         networks["generator"].to(accelerator.device), training.ema_decay, training.ema_warmup

@@ -126,6 +126,18 @@ def diversity_hinge(ratio: torch.Tensor, threshold: float) -> torch.Tensor:
     return F.relu(threshold - ratio).mean()
 
 
+def color_loss(fake: torch.Tensor, real: torch.Tensor, pool: int, chosen: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean absolute difference of pooled pictures: colour and light, not detail. Ours, not the papers'.
+
+    Args:
+        fake, real: (batch, 3, height, width).
+        pool: side of the squares that are averaged, at most height and width.
+        chosen: (batch,) bool, the images that count (the others count as 0); None takes all.
+    """
+    difference = F.avg_pool2d(fake.float() - real.float(), pool).abs().flatten(1).mean(dim=1)
+    return difference.mean() if chosen is None else (difference * chosen).mean()
+
+
 def labelmix_mask(
     label_map: torch.Tensor, num_labels: int, generator: torch.Generator, tie_first_two: bool = False
 ) -> torch.Tensor:

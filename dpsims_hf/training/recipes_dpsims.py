@@ -98,7 +98,65 @@ _CAMVID_WHOLE: dict[str, dict[str, Setting]] = {
     },
 }
 
+_LITE1 = {
+    "network": "tf_efficientnet_lite1",
+    "out_indices": [1, 2, 3],
+}
+
+_STREETS: dict[str, dict[str, Setting]] = {
+    "training": {
+        "batch_size": Setting(6, "ours: one process, two CPU cores"),
+        "max_train_steps": Setting(6000, "ours"),
+        "learning_rate_generator": Setting(5e-4, "ours: at the paper's 1e-3 and small batches D wins at once"),
+        "learning_rate_discriminator": Setting(2e-4, "ours: as above"),
+        "ema_decay": Setting(0.999, "ours: half-life of 700 steps for a short run"),
+        "batch_norm_refresh_batches": Setting(16, "ours: about 100 label maps"),
+        "sample_steps": Setting(250, "ours"),
+        "sample_maps": Setting(6, "ours"),
+        "sample_noises": Setting(4, "ours"),
+        "checkpointing_steps": Setting(250, "ours"),
+    },
+    "data": {
+        "image_size": Setting((128, 160), "ours: crops of photos near the scale of 192x256"),
+        "scale_range": Setting((1.0, 1.6), "ours: as above"),
+        "keep_aspect": Setting(True, "ours: photos have several shapes"),
+        "workers": Setting(0, "ours: the cores belong to the networks"),
+    },
+    "loss": {
+        "lambda_contrastive": Setting(15.0, "ours: at 100 its gradient on the image is 60 times the GAN term's"),
+        "lambda_diversity": Setting(0.0, "ours: the photos' appearance in the noise does more"),
+        "lambda_labelmix": Setting(5.0, "ours: keeps D from separating real and fake completely (OASIS App. C.3)"),
+        "lambda_color": Setting(15.0, "ours: without it short runs go to false colours"),
+        "random_shift": Setting(16, "ours: the backbone sees every phase of a lattice"),
+        "photo_noise": Setting(0.8, "ours: seeds choose light and colours"),
+        "schedule": Setting(
+            {"lambda_contrastive": [[0, 5], [300, 15]], "lambda_color": [[0, 60], [300, 60], [600, 15]]},
+            "ours: colours first",
+        ),
+    },
+    "generator": {
+        "preset": Setting("small", "ours"),
+        "image_size": Setting((192, 256), "ours: the size the model is published for"),
+        "texture_noise": Setting(True, "ours: breaks the symmetry inside large regions"),
+        "upsample_mode": Setting("bilinear", "ours: nearest up-sampling leaves a lattice"),
+        "output_padding_mode": Setting("reflect", "ours: zeros at full resolution left a wrong border"),
+        "attention_gate_init": Setting(1.0, "ours: noise acts from the first step of a short run"),
+    },
+    "discriminator": {
+        "preset": Setting("small", "ours"),
+        "backbone": Setting("tf_efficientnet_lite1", "paper Tables 2, 3, 5, 6"),
+    },
+    "contrastive": {
+        "networks": Setting([_LITE1], "ours: strides 4, 8, 16 of the discriminator's own backbone"),
+        "hidden_dim": Setting(128, "ours: CPU size"),
+        "output_dim": Setting(128, "ours: CPU size"),
+    },
+}
+
 RECIPES: dict[str, Recipe] = {
+    "labelme_small": Recipe(
+        "dpsims", "labelme_small", "DP-SIMS on LabelMeFacade: the embedded checkpoint", merged(_PAPER, _STREETS)
+    ),
     "ade20k": Recipe(
         "dpsims", "ade20k", "DP-SIMS on ADE20K, 256x256 (paper)", merged(_PAPER, sized(256, 256, "paper Sec. 4.1"))
     ),
