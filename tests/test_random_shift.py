@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dpsims_hf.training.losses import color_loss
+from dpsims_hf.training.losses import class_color_loss, color_loss
 from dpsims_hf.training.objective_dpsims import DPSIMSLossWeights
 from dpsims_hf.training.random_shift import random_shift
 
@@ -67,6 +67,17 @@ def test_color_loss_by_hand():
     assert color_loss(fake, real, 2).item() == pytest.approx(0.125)
     assert color_loss(fake, real, 2, torch.tensor([True, False])).item() == pytest.approx(0.125)
     assert color_loss(fake, real, 2, torch.tensor([False, True])).item() == 0.0
+
+
+def test_class_color_loss_by_hand():
+    fake, real = torch.zeros(2, 3, 2, 4), torch.zeros(2, 3, 2, 4)
+    labels = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 2]]).expand(2, 2, 4)
+    fake[0, 0, :, :3] = 0.6  # class 0 of the first image: red is off by 0.6, the mean over channels by 0.2
+    fake[1, :, 0, 3] = 1.0  # class 1 of the second image: one pixel
+    fake[1, :, 1, 3] = 9.0  # class 2 is void
+    assert class_color_loss(fake, real, labels, 3, 2).item() == pytest.approx((0.2 / 2 + 1.0 / 2) / 2)
+    assert class_color_loss(fake, real, labels, 3, 2, torch.tensor([True, False])).item() == pytest.approx(0.05)
+    assert class_color_loss(fake, real, labels, 3).item() == pytest.approx((0.2 / 3 + 10.0 / 3) / 2)
 
 
 def test_schedule_is_linear_between_points_and_constant_beyond():

@@ -5,6 +5,7 @@
          + d_labelmix  consistency under LabelMix                                   x lambda_labelmix
     L_G =  g_gan       generated pixels to the class of the label map               x lambda_gan
          + g_color     pooled colours to those of the photo (ours)                  x lambda_color
+         + g_class_color  mean colour of each class likewise (ours)                 x lambda_class_color
 
 A family adds terms by `_discriminator_extras` and `_generator_extras`. All terms are already weighted and go by name;
 the script sums them, calls backward and logs the same numbers.
@@ -19,7 +20,15 @@ from torch import nn
 
 from ..modeling_outputs import DiscriminatorOutput
 from .distributed import sum_over_processes
-from .losses import class_weights, color_loss, labelmix, labelmix_loss, labelmix_mask, n_plus_one_loss
+from .losses import (
+    class_color_loss,
+    class_weights,
+    color_loss,
+    labelmix,
+    labelmix_loss,
+    labelmix_mask,
+    n_plus_one_loss,
+)
 from .random_shift import random_shift
 
 
@@ -47,10 +56,11 @@ class AdversarialLossWeights:
         generator_step_statistics: by which statistics D's batch norms work in G's half-step: the "running" ones of
             D's own half-steps, or those of the fake "batch" alone, which hide a tint that all fakes share.
         lambda_color: of the colour anchor, which keeps the start of a small run from false colours; 0 drops the term.
+        lambda_class_color: of the same for the mean colour of each class; 0 drops the term.
         color_pool: side of the squares whose mean colours the anchor compares.
         random_shift: D and feature networks see all pictures shifted by up to so many pixels (see `random_shift`).
         photo_noise: probability that the noise of G's half-step tells the photo's appearance (see `PhotoNoise`); the
-            colour anchor then counts for these images alone.
+            two terms of colour then count for these images alone.
         schedule: weight -> [[step, value], ...], linear between the points and constant beyond them; in place of the
             weight's own value.
     """
@@ -68,6 +78,7 @@ class AdversarialLossWeights:
     joint_batch_norm: bool = True
     generator_step_statistics: str = "running"
     lambda_color: float = 0.0
+    lambda_class_color: float = 0.0
     color_pool: int = 8
     random_shift: int = 0
     photo_noise: float = 0.0
@@ -84,7 +95,7 @@ class AdversarialLossWeights:
         for name, choices in self.choices.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"loss.{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}")
-        for name, least in (("random_shift", 0), ("color_pool", 1), ("lambda_color", 0)):
+        for name, least in (("random_shift", 0), ("color_pool", 1), ("lambda_color", 0), ("lambda_class_color", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"loss.{name}={getattr(self, name)} must be at least {least}")
         if not 0 <= self.photo_noise <= 1:
@@ -356,6 +367,11 @@ class AdversarialObjective:
         if self.weights.lambda_color:
             anchor = color_loss(seen, batch["pixel_values"], self.weights.color_pool, noise.from_photo)
             terms["g_color"] = self.weights.lambda_color * anchor
+        if self.weights.lambda_class_color:
+            colors = class_color_loss(
+                seen, batch["pixel_values"], labels, self.num_labels, self.void_label_id, noise.from_photo
+            )
+            terms["g_class_color"] = self.weights.lambda_class_color * colors
         if self.weights.random_shift:
             labels, (seen, real) = random_shift(labels, (seen, batch["pixel_values"]), self.weights.random_shift, rng)
             batch = batch | {"pixel_values": real}

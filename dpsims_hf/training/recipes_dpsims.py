@@ -127,6 +127,7 @@ _STREETS: dict[str, dict[str, Setting]] = {
         "lambda_diversity": Setting(0.0, "ours: the photos' appearance in the noise does more"),
         "lambda_labelmix": Setting(5.0, "ours: keeps D from separating real and fake completely (OASIS App. C.3)"),
         "lambda_color": Setting(15.0, "ours: without it short runs go to false colours"),
+        "lambda_class_color": Setting(30.0, "ours: by the pooled anchor alone small things, cars, keep one colour"),
         "random_shift": Setting(16, "ours: the backbone sees every phase of a lattice"),
         "photo_noise": Setting(0.8, "ours: seeds choose light and colours"),
         "schedule": Setting(
