@@ -17,6 +17,13 @@ import os
 import sys
 from collections.abc import Iterator, Sized
 from pathlib import Path
+from typing import NoReturn
+
+
+if __name__ == "__main__":
+    STARTED_BY: int | None = os.getppid()  # before the long imports, in which a launcher may end
+else:
+    STARTED_BY = None
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
@@ -39,7 +46,16 @@ from dpsims_hf.training.checkpoints import CheckpointError, CheckpointStore, cle
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
 from dpsims_hf.training.families import FAMILIES
-from dpsims_hf.training.interruption import StoppedElsewhere, StopSignals, agree, last_line
+from dpsims_hf.training.interruption import (
+    LastingStream,
+    StoppedEarly,
+    StoppedElsewhere,
+    StopSignals,
+    agree,
+    ignore_stop_signals,
+    last_line,
+)
+from dpsims_hf.training.launcher import find_launcher
 from dpsims_hf.training.options import (
     FEATURE_SECTIONS,
     MIXED_PRECISIONS,
@@ -176,7 +192,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     return trainer, publisher, TrainingBatches(options, datasets.train, accelerator)
 
 
-def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> None:
+def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator, signals: StopSignals) -> None:
     """Build, resume, loop."""
     trainer, publisher, batches = prepare_run(args, options, accelerator)
     discriminator = accelerator.unwrap_model(trainer.networks["discriminator"])
@@ -191,10 +207,10 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
             batches.resume(progress.get("data"), step * options.training.gradient_accumulation_steps)
     if hasattr(discriminator, "backbone"):
         fingerprint = discriminator.backbone.fingerprint()
+    signals.hold()
     try:
-        with StopSignals() as signals:
-            loop(trainer, publisher, batches, step, signals, args.validation_steps)
-            publisher.finish()
+        loop(trainer, publisher, batches, step, signals, args.validation_steps)
+        publisher.finish()
     except FloatingPointError as error:
         good = [path.name for path in list_checkpoints(args.output_dir)] or ["none"]
         raise FloatingPointError(f"{error}; not saved, the last good checkpoint is {good[-1]}") from error
@@ -246,7 +262,8 @@ def loop(
                 raise
             logger.warning("%s", error)
     if stop:
-        logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues", step)
+        reason = f" ({signals.received})" if signals.received else ""
+        logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues%s", step, reason)
     elif failed:
         if problem is None:
             raise StoppedElsewhere
@@ -316,23 +333,34 @@ def main(arguments: list[str] | None = None) -> int:
     for noisy in ("httpx", "httpx2", "filelock", "datasets", "torch", "accelerate", "timm"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
-    try:
-        options = options_from_args(args)
-        if args.dry_run:
-            print(options.describe())
-            return 0
-        accelerator = make_accelerator(args, options)
-        with lock_output_dir(accelerator, args.output_dir):
-            open_output_dir(args, options, accelerator)
-            train(args, options, accelerator)
-            accelerator.end_training()
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StoppedElsewhere:
-        return 2
+    with StopSignals(find_launcher(os.environ, STARTED_BY)) as signals:
+        try:
+            options = options_from_args(args)
+            if args.dry_run:
+                print(options.describe())
+                return 0
+            accelerator = make_accelerator(args, options)
+            with lock_output_dir(accelerator, args.output_dir):
+                open_output_dir(args, options, accelerator)
+                train(args, options, accelerator, signals)
+                accelerator.end_training()
+        except (ValueError, OSError, FloatingPointError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except StoppedElsewhere:
+            return 2
+        except StoppedEarly:
+            logger.info("stopped by a signal before the first step (%s): there is nothing to save", signals.received)
     return 0
 
 
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """The script's process, from `main` to its end."""
+    sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)
+    status = main(arguments)
+    ignore_stop_signals()
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()
