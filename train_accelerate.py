@@ -42,7 +42,8 @@ from dpsims_hf.training.build import (
 )
 from dpsims_hf.training.build_data import add_data_arguments, build_datasets
 from dpsims_hf.training.checkpoint_card import CardWriter
-from dpsims_hf.training.checkpoints import CheckpointError, CheckpointStore, clean_up, list_checkpoints
+from dpsims_hf.training.checkpoints import CheckpointError, CheckpointStore
+from dpsims_hf.training.data_identity import data_identity
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
 from dpsims_hf.training.families import FAMILIES
@@ -69,6 +70,7 @@ from dpsims_hf.training.pushes import make_pushes
 from dpsims_hf.training.recipes import RECIPES
 from dpsims_hf.training.reporting import TRACKERS, make_trackers
 from dpsims_hf.training.resume import resume
+from dpsims_hf.training.run_folder import checkpoint_folders, clean_up, newest_verified
 from dpsims_hf.training.run_lock import lock_output_dir
 from dpsims_hf.training.step import Trainer
 from dpsims_hf.training.validation import add_validation_arguments, build_validation
@@ -183,6 +185,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         ema,
         include_backbone=args.backbone_weights == "random",
         total_limit=training.checkpoints_total_limit,
+        data=data_identity(datasets) if accelerator.is_main_process else None,
     )
     validation = build_validation(args, datasets, options, accelerator)
     images = len(datasets.train) if isinstance(datasets.train, Sized) else None
@@ -201,7 +204,8 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
         logger.info("weights of %s; new parameters: %s", folder, publisher.store.load_weights(folder) or "none")
     step, fingerprint = 0, None
     if args.resume_from_checkpoint:
-        progress = resume(args.output_dir, args.resume_from_checkpoint, options, publisher.store, trainer)
+        spec = publisher.datasets.spec
+        progress = resume(args.output_dir, args.resume_from_checkpoint, options, spec, publisher.store, trainer)
         if progress is not None:
             step = progress["step"]
             batches.resume(progress.get("data"), step * options.training.gradient_accumulation_steps)
@@ -212,8 +216,9 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
         loop(trainer, publisher, batches, step, signals, args.validation_steps)
         publisher.finish()
     except FloatingPointError as error:
-        good = [path.name for path in list_checkpoints(args.output_dir)] or ["none"]
-        raise FloatingPointError(f"{error}; not saved, the last good checkpoint is {good[-1]}") from error
+        good, _ = newest_verified(args.output_dir)
+        name = good.name if good else "none"
+        raise FloatingPointError(f"{error}; not saved, the last good checkpoint is {name}") from error
     if fingerprint is not None:
         if discriminator.backbone.fingerprint() != fingerprint:
             raise RuntimeError("the frozen backbone changed during training: a bug; do not use the checkpoint")
@@ -315,7 +320,7 @@ def open_output_dir(args: argparse.Namespace, options: RunOptions, accelerator: 
         for name in clean_up(output_dir):
             logger.info("removed %s, which an earlier run left incomplete", output_dir / name)
     accelerator.wait_for_everyone()
-    if list_checkpoints(output_dir) and not args.resume_from_checkpoint:
+    if checkpoint_folders(output_dir) and not args.resume_from_checkpoint:
         raise ValueError(
             f"{output_dir} holds checkpoints of an earlier run; add --resume_from_checkpoint latest to continue it, "
             "or choose another --output_dir"
