@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_runs import FOREVER, LATEST, Run, run_here, step_of
 
+from dpsims_hf.data.prepare import main as prepare
 from dpsims_hf.training import manifest
 from dpsims_hf.training.checkpoints import first_not_finite
+from dpsims_hf.training.data_identity import describe_change
 from dpsims_hf.training.manifest import manifest_problem, write_manifest
 from dpsims_hf.training.run_folder import checkpoint_folders, find_checkpoint, newest_verified
 
@@ -255,6 +257,39 @@ def test_changed_files_are_counted(run_folder: Path, data: Path, capsys):
     shutil.copy(labels / f"{names[3]}.png", labels / f"{names[4]}.png")
     assert run_here(data, run_folder, *LATEST, *STEPS, "--max_train_steps", "3") == 0
     assert "the data is not what it was: 2 photos removed, 1 added, 1 changed since step 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_sets_of_parquet_files_are_compared_too(data: Path, tmp_path: Path, capsys, streaming: str):
+    """Map-style by the rows' names and contents, a stream by its files."""
+    output = tmp_path / "run"
+    settings = [*STEPS, "--set", f"data.streaming={streaming}"]
+
+    def go_on(prepared: Path, steps: int) -> str:
+        arguments = [*settings, *LATEST, "--max_train_steps", str(steps)]
+        assert run_here(prepared, output, *arguments, data_flag="--dataset_name") == 0
+        return capsys.readouterr().out
+
+    assert prepare([str(data), "--output_dir", str(tmp_path / "before")]) == 0
+    assert "the data is not what it was" not in go_on(tmp_path / "before", 1)
+    shutil.copytree(tmp_path / "before", tmp_path / "moved")
+    assert "the data is not what it was" not in go_on(tmp_path / "moved", 2)
+    name = sorted(path.stem for path in (data / "train" / "labels").iterdir())[0]
+    for file in (data / "train").glob(f"*/{name}.*"):
+        file.unlink()
+    assert prepare([str(data), "--output_dir", str(tmp_path / "after")]) == 0
+    words = {"false": "1 photos removed, 0 added, 0 changed", "true": "0 files removed, 0 added, 1 changed"}
+    assert f"the data is not what it was: {words[streaming]} since step 2" in go_on(tmp_path / "after", 3)
+
+
+def test_rows_without_names_are_counted_by_content():
+    rows = [("", [100, 10], "a"), ("", [200, 20], "b"), ("", [200, 20], "b")]
+    before = {"unit": "photos", "complete": True, "rows": rows}
+    assert describe_change(before, {**before, "rows": rows[::-1]}, 4) is None
+    change = describe_change(before, {**before, "rows": [rows[1], ("", [200, 20], "c")]}, 4)
+    assert change.startswith("the data is not what it was: 2 photos removed, 1 added, 0 changed since step 4; ")
+    partly = {**before, "complete": False}
+    assert describe_change(partly, {**before, "rows": [*rows[:2], ("", [200, 20], "c")]}, 4) is None
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         for signum in STOP_SIGNALS:
-            if signal.getsignal(signum) == signal.SIG_IGN and signum not in (*URGENT, signal.SIGUSR1):
+            if signal.Signals(signum).name == "SIGHUP" and signal.getsignal(signum) == signal.SIG_IGN:
                 continue  # nohup: the run is to outlive its terminal
             self._previous[signum] = signal.signal(signum, self._request_stop)
         if self._launcher is not None:
