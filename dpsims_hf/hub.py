@@ -25,11 +25,11 @@ from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreT
 from .model_card import CARD_PATH, fill_model_card, load_model_card_template
 from .pipeline_checkpoint_folder import CLOSURE_PATTERNS, DISCRIMINATOR_FOLDER, write_components
 from .publishing import publish
+from .upload_selection import left_out, link_problems, published_files
 
 
-# What save_model_folder writes; the rest of a folder that it replaces is kept, and push leaves it behind.
+# What save_model_folder writes; the rest of a folder that it replaces is kept. What is pushed: upload_selection.py.
 MODEL_FILES = ("config.json", "model*.safetensors*", "preprocessor_config.json", "model_index.json", "README.md")
-EXTRA_UPLOADS = ("LICENSE*", "NOTICE*", "*.png", "*.jpg", "*.jpeg", "*.webp")  # what a card shows or refers to
 STORED_DTYPES = (torch.float32, torch.float16)
 
 
@@ -174,7 +174,7 @@ def validate_model_folder(folder: str | os.PathLike) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         return [f"{folder} is no folder"]
-    problems = [*_network_problems(folder, folder), *_card_problems(folder / "README.md")]
+    problems = [*link_problems(folder), *_network_problems(folder, folder), *_card_problems(folder / "README.md")]
     if (folder / DISCRIMINATOR_FOLDER).is_dir():
         problems += _network_problems(folder / DISCRIMINATOR_FOLDER, folder)
     problems += _auto_map_problems(folder / "preprocessor_config.json", folder)
@@ -221,20 +221,6 @@ def _card_problems(path: Path) -> list[str]:
         return [f"{path}: its front matter cannot be read ({' '.join(str(error).split())})"]
     problems = [f"{path}: its front matter has no {key}" for key in ("license", "tags") if not card.data.get(key)]
     return problems + ([f"{path} still has an unfilled field '{{{{'"] if "{{" in card.text else [])
-
-
-def published_files(folder: str | os.PathLike) -> dict[str, Path]:
-    """What of a checkpoint folder goes to the Hub, by its path there: model files, card, licence and pictures."""
-    folder = Path(folder)
-    top, below = (*MODEL_FILES, *CLOSURE_PATTERNS, *EXTRA_UPLOADS), ("config.json", "model*.safetensors*")
-    places = {folder: top, folder / DISCRIMINATOR_FOLDER: below}
-    return {
-        path.relative_to(folder).as_posix(): path
-        for place, patterns in places.items()
-        for pattern in patterns
-        for path in sorted(place.glob(pattern))
-        if path.is_file()
-    }
 
 
 def push_folder(
@@ -317,6 +303,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> str:
     if options.command == "push":
+        for line in left_out(options.folder) if Path(options.folder).is_dir() else ():
+            print(line, file=sys.stderr)
         return push_folder(options.folder, options.repo_id, private=options.private, tag=options.tag)
     if options.command == "space":
         return _run_space(options)

@@ -3,6 +3,8 @@
 as a stream, and every checkpoint arrives with its card and tag.
 """
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -101,6 +103,11 @@ def test_a_stream_trains_by_name(hub, home):
     assert run.returncode == 0, run.stderr[-3000:]
     numbers = (home / "stream" / "metrics.jsonl").read_text()
     assert numbers.count("\n") >= 1 and (home / "stream" / "checkpoint-2" / "model.safetensors").is_file()
+    known = json.loads((home / "stream" / "checkpoint-2" / "training_state" / "data.json").read_text())
+    files = hub.repositories["dataset", "user/streets"].files
+    assert known["unit"] == "files" and len(known["rows"]) == 1
+    for name, sizes, content_id in known["rows"]:
+        assert sizes == [len(files[name])] and content_id == hashlib.sha1(files[name]).hexdigest()
 
 
 @pytest.mark.parametrize(
