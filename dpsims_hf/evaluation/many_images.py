@@ -1,6 +1,6 @@
 """Measures of several images of one label map: each leaves some numbers per label map under its protocol's name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch

@@ -305,4 +305,5 @@ __all__ = [
     "Outcome",
     "SegmentationMeasure",
     "SegmentationObserver",
+    "channels_last",
 ]
