@@ -10,7 +10,7 @@ import torch
 
 from ..data import DatasetSpec
 from .diversity import MS_SSIM_MINIMUM_SIDES, load_lpips, lpips_distances, ms_ssim_similarities
-from .features import TimmExtractor, load_extractor
+from .features import load_extractor
 from .many_images import DiversityMeasure, VarietyMeasure
 from .measures import (
     METRICS,
@@ -104,7 +104,7 @@ def build_measures(
     for protocol in protocols:
         if protocol.metric in BACKBONE_METRICS:
             if features and protocol.network.split(":")[0] == "timm" and features != protocol.network:
-                protocol = replace(protocol, network=features, network_options=())
+                protocol = _with_features(protocol, features)
             if protocol.network not in observers:
                 options = protocol.network_kwargs() | (feature_options or {} if protocol.network == features else {})
                 network = load_extractor(
@@ -124,14 +124,19 @@ def build_measures(
     return measures
 
 
+def _with_features(protocol: Protocol, features: str) -> Protocol:
+    """A backbone protocol with another network."""
+    if protocol.metric == "variety" and not features.startswith("timm:"):
+        raise ValueError(f"variety needs the levels of a timm network: --features timm:NAME, not {features}")
+    return replace(protocol, network=features, network_options=())
+
+
 def _backbone_measure(
     protocol: Protocol, observer: FeatureObserver, labels: tuple[int, int | None], images: int | None
 ) -> Measure:
     """A protocol on a loaded network; `labels` are their number and the void one."""
     if protocol.metric != "variety":
         return FeatureMeasure(protocol, observer)
-    if not isinstance(observer.extractor, TimmExtractor):
-        raise ValueError(f"variety needs the levels of a timm network: --features timm:NAME, not {protocol.network}")
     return VarietyMeasure(_with_images(protocol, images), observer.extractor, *labels)
 
 

@@ -10,8 +10,9 @@ from dpsims_hf.evaluation.grid_artifacts import CYCLES, WINDOW, GridArtifacts, g
 
 _DESCRIPTION = """
 How far the frequencies of an up-sampling grid (periods 8, 4, 8/3 and 2 pixels; others by `window` and `cycles`) stand
-out inside regions of one class: log2 of their power over the median power around, mean over windows. Real photos have a
-value of their own, which stands beside it; a ratio of 1 is as good as real. And the distance of radial power spectra.
+out inside regions of one class: log2 of their power over the median power around, mean over windows. Real photos have
+a value of their own, which stands beside it; a ratio of 1 is as good as real. And the distance of radial power
+spectra.
 """
 _CITATION = """
 @inproceedings{durall2020watch,

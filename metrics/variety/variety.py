@@ -13,8 +13,8 @@ from dpsims_hf.evaluation.variety import IMAGES, GeneratedVariety, PhotoVariety,
 
 _DESCRIPTION = """
 How far the images generated from one label map differ, against how far real photos differ: the spread of the mean
-colour of each class in CIELAB (with lightness and without), and, with a `distance`, the mean distance of pairs. Photos:
-all of the set for colours, those with the nearest class histograms for distances. Higher means more variety.
+colour of each class in CIELAB (with lightness and without), and, with a `distance`, the mean distance of pairs.
+Photos: all of the set for colours, those with the nearest class histograms for distances. Higher means more variety.
 """
 _CITATION = """
 @inproceedings{zhang2018unreasonable,
