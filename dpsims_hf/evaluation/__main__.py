@@ -48,7 +48,7 @@ from .sources import (
 logger = logging.getLogger("evaluation")
 
 # Why a metric says nothing about a source.
-ONE_PICTURE = {metric: "there is one picture per label map" for metric in ("lpips", "ms_ssim")}
+ONE_PICTURE = {metric: "there is one picture per label map" for metric in ("lpips", "ms_ssim", "variety")}
 SAME_SET = dict.fromkeys(("fid", "kid", "color_texture"), "the distance of a set to itself is 0 by definition")
 SAME_SET["precision_recall"] = "a set lies inside its own manifold: both are 1 by definition"
 
@@ -90,7 +90,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help='for converted weights: {"mean": [...], "std": [...]}',
     )
     how.add_argument("--segmenter", metavar="DIR_OR_ID", help="folder of train_segmenter, or a transformers model")
-    how.add_argument("--images_per_label_map", type=int, help="for lpips and ms_ssim; default: the protocol's 20")
+    how.add_argument("--images_per_label_map", type=int, help="for lpips and ms_ssim (default: 20) and variety (16)")
     how.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the noise; several give a spread")
 
     run = parser.add_argument_group("run")

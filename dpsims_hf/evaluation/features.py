@@ -227,8 +227,18 @@ class TimmExtractor(FeatureExtractor):
 
     def extract(self, images: torch.Tensor) -> torch.Tensor:
         """Averages of the deepest level (batch, channels)."""
+        return self._levels(images)[-1].mean(dim=(2, 3))
+
+    @torch.no_grad()
+    def levels(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """All levels of uint8 (batch, 3, height, width), each (batch, channels, height, width), finest first."""
+        check_8bit(images)
+        with full_precision(images.device.type):
+            return self._levels(images)
+
+    def _levels(self, images: torch.Tensor) -> list[torch.Tensor]:
         values = images.float() if self.resize is None else clean_resize(images, self.resize)
-        return self.network(values / 127.5 - 1)[-1].mean(dim=(2, 3))
+        return self.network(values / 127.5 - 1)
 
 
 class ModuleExtractor(FeatureExtractor):
