@@ -13,6 +13,7 @@ import fastapi
 import gradio as gr
 import numpy as np
 import pytest
+from float_images import assert_same_bits, float_images
 from PIL import Image
 
 from dpsims_hf.demo import image_settings, snippets
@@ -112,8 +113,12 @@ def assert_made(example: Example, model: LoadedModel, variant: Variant | None = 
 @pytest.mark.parametrize("write", [snippets.pipeline_snippet, snippets.auto_model_snippet, snippets.recreate_snippet])
 def test_the_programs_make_the_image(prepare, model, write, name):
     example = prepare(VARIANTS[name])
-    run(write(example))
+    with float_images() as made:
+        run(write(example))
     assert_made(example, model)
+    with float_images() as drawn:
+        render(model, example.scene, [VARIANTS[name]])
+    assert_same_bits(made, drawn)
 
 
 @pytest.mark.parametrize("variant", [PLAIN, DEFAULT_SEED], ids=["plain", "default_seed"])
