@@ -206,7 +206,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             instance_offsets: (label maps, 2, height, width) in its place.
             size: {"height", "width"} instead of the checkpoint's.
             batch_size: images per forward pass. With 1 an image is the same bit for bit whatever is made beside it;
-                more is faster on an accelerator.
+                more is faster on an accelerator and may round differently.
             autocast_dtype: torch.bfloat16 for mixed precision; None computes in float32.
 
         Raises:
