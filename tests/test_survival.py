@@ -13,10 +13,14 @@ from training_runs import FOREVER, LATEST, Run, assert_whole, leftovers, step_of
 from dpsims_hf.training.checkpoints import list_checkpoints
 
 
+pytestmark = pytest.mark.integration
+
+
 # Names that stand there at some moment of a save: models being written, the state beside them.
 MOMENTS = ["..checkpoint-*.partial", ".checkpoint-*.incomplete/training_state"]
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_loses_at_most_the_steps_since_the_last_checkpoint(
     tiny_dataset_dir: Path, tmp_path: Path
 ):

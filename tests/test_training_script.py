@@ -21,6 +21,9 @@ from transformers import AutoModel
 import train_accelerate
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 TERMS = {"d_real", "d_fake", "g_gan", "g_contrastive", "g_diversity", "diversity_ratio", "image_difference"}
 OASIS_TERMS = {"d_real", "d_fake", "d_labelmix", "g_gan", "image_difference"}
