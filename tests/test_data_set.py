@@ -26,7 +26,9 @@ from dpsims_hf.data.synthetic import SYNTHETIC_SPEC, draw_scene
 
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
-needs_camvid = pytest.mark.skipif(not CAMVID.is_dir(), reason="needs the CamVid photos")
+needs_camvid = pytest.mark.skipif(
+    not CAMVID.is_dir(), reason="no ../shared/data/camvid: CamVid's photos, not part of the repository"
+)
 SIZE = (32, 64)
 TRANSFORM = JointTransform(SIZE, scale_range=(1.0, 1.5))
 
