@@ -35,6 +35,9 @@ from dpsims_hf.hub import validate_model_folder
 from dpsims_hf.training.losses import class_weights, n_plus_one_loss
 
 
+pytestmark = pytest.mark.integration
+
+
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 needs_reference = pytest.mark.skipif(
     not REFERENCE.is_dir(),

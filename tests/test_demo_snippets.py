@@ -27,6 +27,9 @@ from dpsims_hf.demo.session import new_session
 from dpsims_hf.demo.snippets import Example, resample_seed
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 PLAIN = Variant(7)
 CLASS = Variant(7, (Reroll(3, label="car"),))

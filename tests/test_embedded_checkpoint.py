@@ -18,6 +18,9 @@ from dpsims_hf.demo import build_demo, launch_options
 from dpsims_hf.hub import validate_model_folder
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "checkpoints" / "dpsims-camvid-small"
 EXAMPLES = sorted((ROOT / "dpsims_hf" / "demo" / "examples").glob("*.png"))

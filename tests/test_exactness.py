@@ -85,7 +85,10 @@ class Case:
         return next(key for key, value in self.pipe.processor.id2label.items() if value == self.names[name])
 
 
-@pytest.fixture(scope="module", params=["dpsims", "oasis", "dpgan", "embedded"])
+NOT_QUICK = [pytest.param(name, marks=pytest.mark.integration) for name in ("oasis", "dpgan", "embedded")]
+
+
+@pytest.fixture(scope="module", params=["dpsims", *NOT_QUICK])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     folder = tmp_path_factory.mktemp("models") / request.param
     if request.param == "embedded":
@@ -278,6 +281,7 @@ with torch.no_grad():
 """
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("case", ["dpsims", "embedded"], indirect=True)  # the others: test_remote_code_families.py
 def test_the_checkpoints_own_code_without_the_package(case, tmp_path):
     labels = torch.from_numpy(case.label_map).long()[None]

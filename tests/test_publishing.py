@@ -16,6 +16,9 @@ from dpsims_hf.space_repository import write_space
 from dpsims_hf.training.pushes import BackgroundPush
 
 
+pytestmark = pytest.mark.integration
+
+
 PUSH = ("-m", "dpsims_hf.hub", "push")
 # What a stranger has: transformers, a name, and no package of ours.
 STRANGER = """

@@ -22,6 +22,9 @@ from dpsims_hf import (
 from dpsims_hf.hub import save_model_folder
 
 
+pytestmark = pytest.mark.integration
+
+
 SIZE = (32, 64)
 SEEDS = (0, 1, 2)
 

@@ -19,6 +19,9 @@ from safetensors.torch import load
 from dpsims_hf.data.synthetic import write_synthetic_dataset
 
 
+pytestmark = pytest.mark.integration
+
+
 TRAIN = (str(ROOT / "train_accelerate.py"), "--recipe", "tiny", "--backbone_weights", "random", "--cpu")
 SHORT = ("--max_train_steps", "2", "--checkpointing_steps", "1", "--sample_steps", "2", "--report_to", "jsonl")
 
