@@ -84,10 +84,17 @@ def test_a_stranger_loads_a_revision_by_name_and_gets_the_same_image(tmp_path, h
 @pytest.mark.parametrize(
     ("token", "repo_id", "words"),
     [
-        ("hf_wrong", "user/model", "the Hub refused the token; run `hf auth login`, or set HF_TOKEN"),
+        pytest.param(
+            "hf_wrong",
+            "user/model",
+            "the Hub refused the token; run `hf auth login`, or set HF_TOKEN",
+            marks=pytest.mark.slow,
+        ),
         ("hf_reader", "user/model", "this token may not write to user/model; take one with write access"),
-        ("hf_x", "no/such/name", "'no/such/name' is no repository name: write user/name"),
-        ("hf_x", "name", "'name' is no repository name: write user/name"),
+        pytest.param(
+            "hf_x", "no/such/name", "'no/such/name' is no repository name: write user/name", marks=pytest.mark.slow
+        ),
+        pytest.param("hf_x", "name", "'name' is no repository name: write user/name", marks=pytest.mark.slow),
     ],
 )
 def test_refusals_are_one_line_and_change_nothing(tmp_path, hub, tiny_checkpoint_dir, token, repo_id, words):

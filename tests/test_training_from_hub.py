@@ -55,6 +55,7 @@ def trained(hub: HubServer, home: Path) -> subprocess.CompletedProcess:
     return run
 
 
+@pytest.mark.slow
 def test_every_checkpoint_is_a_tagged_revision(hub, home, trained):
     repository = hub.repositories["model", "user/model"]
     assert set(repository.tags) == {"step-1", "step-2"} and repository.settings["visibility"] == "private"
@@ -69,6 +70,7 @@ def test_every_checkpoint_is_a_tagged_revision(hub, home, trained):
     assert not list((home / "run").glob(".*push")), "nothing is left of the pushes"
 
 
+@pytest.mark.slow
 def test_the_card_says_what_the_run_knows(hub, trained):
     card = ModelCard(hub.repositories["model", "user/model"].files["README.md"].decode())
     assert card.data.license == "cc0-1.0" and card.data.datasets == ["user/streets"]
@@ -80,6 +82,7 @@ def test_the_card_says_what_the_run_knows(hub, trained):
         assert fact in card.text, fact
 
 
+@pytest.mark.slow
 def test_the_cards_snippets_run_for_a_stranger(hub, home, trained):
     """Both snippets, by the repository's name, in a process without this package."""
     card = hub.repositories["model", "user/model"].files["README.md"].decode()
@@ -110,7 +113,7 @@ def test_a_stream_trains_by_name(hub, home):
     ("arguments", "token", "words"),
     [
         (["--dataset_name", "user/streets", "--push_to_hub", "user/new"], "hf_reader", "may not write to user/new"),
-        (["--dataset_name", "user/absent"], "hf_x", "user/absent"),
+        pytest.param(["--dataset_name", "user/absent"], "hf_x", "user/absent", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_work_stops_before_training(hub, home, arguments, token, words):
