@@ -233,6 +233,7 @@ def test_inspect_a_clean_folder(scenes, capsys):
     assert f"{100 * counts[2] / counts.sum():.3f}" in report  # road's share of the pixels
 
 
+@pytest.mark.integration
 def test_inspect_lists_every_problem_and_exits_with_one(broken):
     for name, value in (("scene_0000", 9), ("scene_0003", 200)):
         path = broken / "train" / "labels" / f"{name}.png"

@@ -151,6 +151,7 @@ def test_the_server_is_asked_for_another_model_by_name(prepare, model, library):
     assert_made(example, model)
 
 
+@pytest.mark.slow
 def test_a_program_runs_in_a_fresh_interpreter(prepare, model):
     example = prepare(SEVERAL)
     Path("program.py").write_text(snippets.auto_model_snippet(example), encoding="utf-8")

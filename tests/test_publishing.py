@@ -105,7 +105,8 @@ def test_refusals_are_one_line_and_change_nothing(tmp_path, hub, tiny_checkpoint
     assert not hub.repositories and content(tiny_checkpoint_dir) == before
 
 
-@pytest.mark.parametrize("moment", [pytest.param("/lfs/", marks=pytest.mark.slow), "/commit/"])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["/lfs/", "/commit/"])
 def test_a_server_that_goes_away_leaves_both_sides_as_they_were(tmp_path, hub, tiny_checkpoint_dir, moment):
     before = content(tiny_checkpoint_dir)
     hub.dies_in = moment

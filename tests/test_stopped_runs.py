@@ -50,6 +50,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_good_checkpoint(
     assert [path.name for path in list_checkpoints(output)] == ["checkpoint-1"]
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_not_saved(tiny_dataset_dir: Path, tmp_path: Path):
     """The step that broke them had finite losses."""
     output = tmp_path / "out"

@@ -111,7 +111,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_training_goes_on(
         run.kill()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_last_checkpoint_that_cannot_be_written_ends_the_run_with_an_error(
     tiny_dataset_dir: Path, tmp_path: Path, processes: int
 ):

@@ -19,7 +19,7 @@ from safetensors.torch import load
 from dpsims_hf.data.synthetic import write_synthetic_dataset
 
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 
 
 TRAIN = (str(ROOT / "train_accelerate.py"), "--recipe", "tiny", "--backbone_weights", "random", "--cpu")
@@ -55,7 +55,6 @@ def trained(hub: HubServer, home: Path) -> subprocess.CompletedProcess:
     return run
 
 
-@pytest.mark.slow
 def test_every_checkpoint_is_a_tagged_revision(hub, home, trained):
     repository = hub.repositories["model", "user/model"]
     assert set(repository.tags) == {"step-1", "step-2"} and repository.settings["visibility"] == "private"
@@ -70,7 +69,6 @@ def test_every_checkpoint_is_a_tagged_revision(hub, home, trained):
     assert not list((home / "run").glob(".*push")), "nothing is left of the pushes"
 
 
-@pytest.mark.slow
 def test_the_card_says_what_the_run_knows(hub, trained):
     card = ModelCard(hub.repositories["model", "user/model"].files["README.md"].decode())
     assert card.data.license == "cc0-1.0" and card.data.datasets == ["user/streets"]
@@ -82,7 +80,6 @@ def test_the_card_says_what_the_run_knows(hub, trained):
         assert fact in card.text, fact
 
 
-@pytest.mark.slow
 def test_the_cards_snippets_run_for_a_stranger(hub, home, trained):
     """Both snippets, by the repository's name, in a process without this package."""
     card = hub.repositories["model", "user/model"].files["README.md"].decode()
@@ -98,7 +95,6 @@ def test_the_cards_snippets_run_for_a_stranger(hub, home, trained):
     assert pictures == ["image.png", "image_0.png", "image_1.png", "image_2.png", "image_3.png", "label_map.png"]
 
 
-@pytest.mark.slow
 def test_a_stream_trains_by_name(hub, home):
     run = hub.run(
         home, *TRAIN, *SHORT, "--dataset_name", "user/streets", "--output_dir", str(home / "stream"),
@@ -113,7 +109,7 @@ def test_a_stream_trains_by_name(hub, home):
     ("arguments", "token", "words"),
     [
         (["--dataset_name", "user/streets", "--push_to_hub", "user/new"], "hf_reader", "may not write to user/new"),
-        pytest.param(["--dataset_name", "user/absent"], "hf_x", "user/absent", marks=pytest.mark.slow),
+        (["--dataset_name", "user/absent"], "hf_x", "user/absent"),
     ],
 )
 def test_what_cannot_work_stops_before_training(hub, home, arguments, token, words):
@@ -123,7 +119,6 @@ def test_what_cannot_work_stops_before_training(hub, home, arguments, token, wor
     assert error.startswith("error: ") and words in error and "step 1" not in run.stdout
 
 
-@pytest.mark.slow
 def test_a_server_that_goes_away_costs_the_push_and_not_the_run(home, tmp_path, tiny_dataset_dir):
     with hub_server() as server:
         server.dies_in = "/commit/"

@@ -293,6 +293,7 @@ def subprocess_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_run_continues(tiny_dataset_dir: Path, tmp_path: Path):
     command = [sys.executable, "train_accelerate.py", "--recipe", "tiny", "--backbone_weights", "random", "--cpu"]
     command += ["--train_dir", str(tiny_dataset_dir), "--output_dir", str(tmp_path), "--report_to", "jsonl"]
