@@ -88,6 +88,44 @@ def noise_map(noise: torch.Tensor, noise_regions: torch.Tensor) -> torch.Tensor:
     return noise[batch, noise_regions].permute(0, 3, 1, 2)
 
 
+def canonical_noise(
+    noise: torch.Tensor, noise_regions: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The one form of all ways to say which noise each pixel obeys.
+
+    Another number of vectors, or another order, is another computation, and its sums round differently. So vectors
+    that no pixel obeys go, equal ones become one, and their order is that in which an image's pixels, row by row,
+    first obey them. Images whose pixels all obey one vector have no map. The result lies in memory of its own.
+
+    Args:
+        noise: (batch, regions, noise_dim).
+        noise_regions: (batch, height, width) int64; None where each image has one region.
+
+    Returns:
+        noise and noise_regions of these shapes. The images of a batch have as many vectors as the one that needs most.
+    """
+    if noise_regions is None or noise.shape[1] == 1 or noise.shape[2] == 0:
+        return noise[:, :1].clone(memory_format=torch.contiguous_format), None
+    forms = [_by_appearance(vectors, regions) for vectors, regions in zip(noise, noise_regions, strict=True)]
+    count = max(len(vectors) for vectors, _ in forms)
+    noise = torch.stack([F.pad(vectors, (0, 0, 0, count - len(vectors))) for vectors, _ in forms])
+    return noise, None if count == 1 else torch.stack([regions for _, regions in forms])
+
+
+def _by_appearance(vectors: torch.Tensor, regions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """One image's distinct vectors that pixels obey, in the order of their first pixels, and the map of them."""
+    regions = regions.cpu()
+    used, number = torch.unique(regions, return_inverse=True)
+    _, distinct = torch.unique(vectors.detach().cpu().double()[used], dim=0, return_inverse=True)
+    number = distinct[number]
+    places = torch.arange(number.numel())
+    first = places.new_full((int(distinct.max()) + 1,), number.numel())
+    first = first.scatter_reduce(0, number.flatten(), places, "amin")
+    order = first.argsort()
+    kept = regions.flatten()[first[order]]
+    return vectors[kept.to(vectors.device)], order.argsort()[number].to(vectors.device)
+
+
 class LabelNoiseConv2d(nn.Module):
     """A 3x3 convolution over the concatenation of 3D noise and one-hot label map, from vectors and indices.
 
@@ -113,4 +151,4 @@ class LabelNoiseConv2d(nn.Module):
         return hidden + self.noise(noise, noise_regions, label_map.shape[-2:])
 
 
-__all__ = ["LabelNoiseConv2d", "NoiseConv2d", "noise_map"]
+__all__ = ["LabelNoiseConv2d", "NoiseConv2d", "canonical_noise", "noise_map"]

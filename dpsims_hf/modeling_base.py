@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .layers_label import LabelConv2d
-from .layers_noise import NoiseConv2d
+from .layers_noise import NoiseConv2d, canonical_noise
 from .layers_spade import init_spectral_norm
 from .layers_texture import TextureNoise, white_noise
 from .modeling_outputs import GeneratorOutput
@@ -66,8 +66,26 @@ def _is_integer(tensor: torch.Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
+def own_memory(model: nn.Module) -> None:
+    """Copy weights and buffers on the CPU to where torch would have put them.
+
+    `from_pretrained` leaves them in the mapped file, at any address, and an address that is no multiple of 64 bytes
+    lets kernels sum in another order.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
+
+
 class FoldableModel(PreTrainedModel):
-    """A model whose spectral norm can be folded away."""
+    """A model whose spectral norm can be folded away; loaded, it computes as the one that was saved, to the bit."""
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint, as every `PreTrainedModel`, into memory of torch's own."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        own_memory(loaded[0] if isinstance(loaded, tuple) else loaded)
+        return loaded
 
     def fold_spectral_norm(self) -> "FoldableModel":
         """Replace every spectrally normalised weight by its present value, in place, for inference and export.
@@ -138,6 +156,10 @@ class SemanticGenerator(FoldableModel):
     ) -> GeneratorOutput | tuple[torch.Tensor, ...]:
         """Generate images.
 
+        In eval mode an image follows from which vector each of its pixels obeys, however noise and regions say it:
+        bit for bit, with the same weights, batch size, device and number of threads. Noise and regions are taken as
+        they are in training mode, in a graph that is compiled or exported, and where the noise takes a gradient.
+
         Args:
             label_map: (batch, height, width) int64, 0 .. num_labels - 1; sides are multiples of config.size_divisor.
             noise: (batch, noise_dim), or (batch, regions, noise_dim) with `noise_regions`; None draws new noise from
@@ -160,6 +182,8 @@ class SemanticGenerator(FoldableModel):
         noise = noise.to(self.dtype)
         if noise.ndim == 2:
             noise = noise[:, None]
+        if self._may_rearrange(noise):
+            noise, noise_regions = canonical_noise(noise, noise_regions)
         textures = self._textures(label_map, texture_seed)
         features = self._features(label_map, noise, noise_regions, instance_offsets, textures)
         images = torch.tanh(self.to_image(features))
@@ -187,6 +211,13 @@ class SemanticGenerator(FoldableModel):
                 f"texture_seed has shape {tuple(seed.shape)} and type {seed.dtype}; give a number, or int64 of shape "
                 f"({batch},)"
             )
+
+    def _may_rearrange(self, noise: torch.Tensor) -> bool:
+        """Whether `canonical_noise` may look at the values: not in a graph, nor where training would wait for them."""
+        in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing() or noise.device.type == "meta"
+        # Equal vectors with gradients of their own stay apart.
+        takes_gradient = torch.is_grad_enabled() and noise.requires_grad
+        return not (self.training or in_graph or takes_gradient)
 
     def _check_inputs(
         self,

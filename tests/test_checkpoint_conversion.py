@@ -35,8 +35,14 @@ from dpsims_hf.hub import validate_model_folder
 from dpsims_hf.training.losses import class_weights, n_plus_one_loss
 
 
+pytestmark = pytest.mark.integration
+
+
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the originals' numbers are not beside this clone")
+needs_reference = pytest.mark.skipif(
+    not REFERENCE.is_dir(),
+    reason="no ../shared/reference: tensors of the original programs, not part of the repository",
+)
 ENCODER, DECODER = (4, 4, 6, 6, 8, 8), (8, 6, 6, 4, 4, 5)
 
 

@@ -26,7 +26,9 @@ from dpsims_hf.data.synthetic import SYNTHETIC_SPEC, draw_scene
 
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
-needs_camvid = pytest.mark.skipif(not CAMVID.is_dir(), reason="needs the CamVid photos")
+needs_camvid = pytest.mark.skipif(
+    not CAMVID.is_dir(), reason="no ../shared/data/camvid: CamVid's photos, not part of the repository"
+)
 SIZE = (32, 64)
 TRANSFORM = JointTransform(SIZE, scale_range=(1.0, 1.5))
 
@@ -231,6 +233,7 @@ def test_inspect_a_clean_folder(scenes, capsys):
     assert f"{100 * counts[2] / counts.sum():.3f}" in report  # road's share of the pixels
 
 
+@pytest.mark.integration
 def test_inspect_lists_every_problem_and_exits_with_one(broken):
     for name, value in (("scene_0000", 9), ("scene_0003", 200)):
         path = broken / "train" / "labels" / f"{name}.png"

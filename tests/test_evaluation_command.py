@@ -30,6 +30,9 @@ from dpsims_hf.evaluation.train_segmenter import SegmenterOptions, train
 from dpsims_hf.evaluation.validation import evaluate_pairs, prepare_validation, validate
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 METRICS = ["fid", "kid", "precision_recall", "mean_iou", "color_texture", "ms_ssim", "grid_artifacts", "variety"]
 VOID = 4

@@ -35,6 +35,9 @@ from dpsims_hf.hub import (
 from dpsims_hf.pipeline_checkpoint_folder import CLOSURE_PATTERNS
 
 
+pytestmark = pytest.mark.integration
+
+
 PACKAGE = Path(__file__).parents[1] / "dpsims_hf"
 SIZE = (32, 64)
 NAMES = {0: "sky", 1: "road", 2: "car", 3: "tree", 4: "void"}

@@ -101,6 +101,7 @@ def test_a_wrong_column_is_told(tmp_path, capsys):
     assert "no column mask; it has image, label_map, instance_map" in capsys.readouterr().out
 
 
+@pytest.mark.integration
 def test_a_reader_that_closes_early_is_no_error(tmp_path):
     root = write_synthetic_dataset(tmp_path / "in", num_train=2, num_val=1)
     command = f"{sys.executable} -m dpsims_hf.data.inspect {root} --classes_file ade20k | head -n 1"

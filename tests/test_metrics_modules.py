@@ -13,6 +13,9 @@ from PIL import Image
 from dpsims_hf.evaluation import feature_set, fid, improved_precision_recall, kid
 
 
+pytestmark = pytest.mark.integration
+
+
 METRICS = Path(__file__).parents[1] / "metrics"
 NAMES = (
     "color_texture_distance",

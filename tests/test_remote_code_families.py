@@ -19,6 +19,9 @@ from dpsims_hf import (
 from dpsims_hf.hub import save_model_folder
 
 
+pytestmark = pytest.mark.integration
+
+
 SIZE = (32, 64)
 BARE_PROCESS = """
 import os, re, sys

@@ -56,6 +56,7 @@ def test_every_public_forward_documents_itself():
                 assert docstring, f"{path.name}:{node.lineno}: forward without docstring"
 
 
+@pytest.mark.integration
 def test_import_is_light_and_registers_the_auto_classes():
     code = (
         "import sys, dpsims_hf\n"

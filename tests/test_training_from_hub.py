@@ -21,6 +21,9 @@ from safetensors.torch import load
 from dpsims_hf.data.synthetic import write_synthetic_dataset
 
 
+pytestmark = pytest.mark.slow
+
+
 TRAIN = (str(ROOT / "train_accelerate.py"), "--recipe", "tiny", "--backbone_weights", "random", "--cpu")
 SHORT = ("--max_train_steps", "2", "--checkpointing_steps", "1", "--sample_steps", "2", "--report_to", "jsonl")
 
@@ -94,7 +97,6 @@ def test_the_cards_snippets_run_for_a_stranger(hub, home, trained):
     assert pictures == ["image.png", "image_0.png", "image_1.png", "image_2.png", "image_3.png", "label_map.png"]
 
 
-@pytest.mark.slow
 def test_a_stream_trains_by_name(hub, home):
     run = hub.run(
         home, *TRAIN, *SHORT, "--dataset_name", "user/streets", "--output_dir", str(home / "stream"),
@@ -124,7 +126,6 @@ def test_what_cannot_work_stops_before_training(hub, home, arguments, token, wor
     assert error.startswith("error: ") and words in error and "step 1" not in run.stdout
 
 
-@pytest.mark.slow
 def test_a_server_that_goes_away_costs_the_push_and_not_the_run(home, tmp_path, tiny_dataset_dir):
     with hub_server() as server:
         server.dies_in = "/commit/"

@@ -106,12 +106,7 @@ RECIPES: dict[str, Recipe] = {
         "dpgan",
         "labelme_small",
         "DP-GAN on LabelMeFacade at 96x128",
-        merged(
-            _PAPER,
-            CAMVID_SMALL_RUN,
-            _CAMVID_SMALL,
-            {"data": {"keep_aspect": Setting(True, "photos have several shapes")}},
-        ),
+        merged(_PAPER, CAMVID_SMALL_RUN, _CAMVID_SMALL, KEEP_ASPECT),
     ),
     "dpgan/tiny": Recipe(
         "dpgan",

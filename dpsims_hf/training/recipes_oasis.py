@@ -111,12 +111,7 @@ RECIPES: dict[str, Recipe] = {
         "oasis",
         "labelme_small",
         "OASIS on LabelMeFacade at 96x128",
-        merged(
-            _PAPER,
-            CAMVID_SMALL_RUN,
-            CAMVID_SMALL,
-            {"data": {"keep_aspect": Setting(True, "photos have several shapes")}},
-        ),
+        merged(_PAPER, CAMVID_SMALL_RUN, CAMVID_SMALL, KEEP_ASPECT),
     ),
     "oasis/tiny": Recipe(
         "oasis",

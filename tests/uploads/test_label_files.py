@@ -132,7 +132,7 @@ def test_giants_cost_no_memory(processor, tmp_path):
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     except OSError:
-        pytest.skip("no peak memory on this system")
+        pytest.skip("this system lets no process reset its peak memory (/proc/self/clear_refs)")
 
     def peak() -> int:
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
