@@ -281,15 +281,14 @@ class GridArtifactsMeasure(LabelledMeasure):
         for number, cycles in enumerate(self.observer.cycles):
             values[f"grid_artifacts_period_{window / cycles:.3g}"] = None if periods is None else periods[number]
         columns = {name: scores[f"per_class_{name}"] for name in names[:2]}
+        if real[key] is generated[key]:  # 1 and 0 by definition say nothing
+            del values["grid_artifacts_ratio"], values["spectrum_distance"], columns["grid_artifacts_ratio"]
         none = f"{self.protocol.name}: no window of {window}x{window} pixels lies inside one class"
         return Outcome(values, columns, [] if values["num_windows"] else [none])
 
     def reference(self, real: dict[str, Any]) -> Outcome:
         """The photos' own `grid_artifacts`."""
-        outcome = self.compute(real, real)
-        for name in ("grid_artifacts_ratio", "spectrum_distance"):  # 1 and 0 by definition
-            del outcome.values[name]
-        return Outcome(outcome.values, {"grid_artifacts": outcome.per_class["grid_artifacts"]})
+        return self.compute(real, real)
 
 
 __all__ = [
