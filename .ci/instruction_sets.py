@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ["tests/test_exactness.py", "tests/test_demo_snippets.py::test_the_programs_make_the_image"]
+TESTS += ["-m", "not gpu and not hub"]  # slow ones too
 THREADS = (1, 2)
 
 

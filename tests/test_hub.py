@@ -372,6 +372,7 @@ def test_a_second_push_replaces_the_model_and_moves_the_tag(tmp_path, hub, gener
     assert repository.tags == {"best": repository.commits[-1][0]}
 
 
+@pytest.mark.slow
 def test_push_without_reaching_the_hub(tmp_path, generator, processor):
     folder = save_model_folder(tmp_path / "model", generator, processor)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
