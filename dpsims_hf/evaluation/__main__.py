@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 from ..data import JointTransform, SemanticImageDataset
 from ..data.specs import load_label_preset
 from ..image_processing_files import read_photo
+from ..modeling_backbone_weights import WEIGHTS_HELP
 from .build import build_measures, choose_protocols
 from .card import write_card
 from .examples import choose_examples
@@ -82,7 +83,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     how.add_argument("--metrics", nargs="+", default=[], choices=METRICS)
     how.add_argument("--protocols", nargs="+", default=[], help=f"named protocols, of {', '.join(PROTOCOLS)}")
     how.add_argument("--features", help='feature network: "inception", "inception_clean", "timm:NAME"')
-    how.add_argument("--feature_weights", metavar="FILE", help="its weights; default: downloaded")
+    how.add_argument("--feature_weights", metavar="FILE", help=f"its weights: {WEIGHTS_HELP}; default: downloaded")
     how.add_argument(
         "--feature_options",
         metavar="JSON",
