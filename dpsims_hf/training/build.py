@@ -134,7 +134,7 @@ def build_photo_noise(options: RunOptions, dataset: Any, generator: nn.Module) -
 
 
 def _feature_networks(section: str, specs: tuple[FeatureNetworkSpec, ...], files: list[str] | None) -> FeatureNetworks:
-    """Frozen networks with weights from local files, where these are given."""
+    """Frozen networks with weights from local files or packages, where these are given."""
     if files:
         if len(files) != len(specs):
             raise ValueError(f"--{section}_weights names {len(files)} files for {len(specs)} networks")

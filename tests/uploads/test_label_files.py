@@ -206,11 +206,18 @@ def test_a_class_without_a_match_is_an_error_where_nothing_is_void(without_void)
 
 
 def test_every_preset_reads_itself_and_unknown_spaces_open_no_file(processor):
-    assert label_spaces() == ("ade20k", "camvid", "cityscapes", "cityscapes_train_ids", "coco_stuff")
+    assert label_spaces() == (
+        "ade20k",
+        "camvid",
+        "cityscapes",
+        "cityscapes_train_ids",
+        "coco_stuff",
+        "labelme_facade",
+    )
     for space in label_spaces():
         spec, note = label_space(space)
         own = spec.image_processor()
-        ids = np.arange(spec.num_labels - (space == "camvid"), dtype=np.uint8)[None]
+        ids = np.arange(spec.num_labels - (space in ("camvid", "labelme_facade")), dtype=np.uint8)[None]
         result = read_label_file(png(ids), own, space=space)
         assert np.array_equal(result.label_map, ids) and note
         assert all(row.source == row.label for row in result.translated)
