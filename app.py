@@ -12,6 +12,7 @@ import atexit
 import ipaddress
 import os
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -42,10 +43,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name, meaning in LIMITS.items():
         flag, variable = "--max-" + name.replace("_", "-"), f"DPSIMS_MAX_{name.upper()}"
         parser.add_argument(flag, metavar="N", help=f"{meaning}; 1e6 is a number too (default: ${variable})")
-    options = parser.parse_args(arguments)
-    if options.server_port is not None and not 1 <= options.server_port <= 65535:
-        parser.error(f"--server-port {options.server_port} is out of range: choose one of 1..65535")
-    return options
+    return parser.parse_args(arguments)
 
 
 def is_public(options: argparse.Namespace) -> bool:
@@ -73,11 +71,11 @@ def is_loopback(name: str) -> bool:
 
 
 def check_port(name: str, port: int | None) -> None:
-    """Raise a ValueError if somebody else listens there."""
-    import socket
-
+    """Raise a ValueError if there is no such port or address here, or somebody else listens there."""
     if port is None:
         return
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--server-port {port} is out of range: choose one of 1..65535")
     host = name.strip("[]")
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
