@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import RepoCard
 
 from dpsims_hf import DPSIMSDiscriminator, DPSIMSDiscriminatorConfig
+from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
 from dpsims_hf.hub import export_folder, main, push_folder
 from dpsims_hf.space_repository import space_files, write_space
 from dpsims_hf.training.checkpoint_card import CardWriter
@@ -198,3 +199,11 @@ def test_a_card_names_a_repository_but_no_folder(given: str | None, shown: str |
     writer = CardWriter.__new__(CardWriter)
     writer.args = type("Arguments", (), {"dataset_name": given})
     assert writer._repository == shown
+
+
+def test_values_of_real_photos_are_no_results_of_the_model():
+    writer = CardWriter.__new__(CardWriter)
+    writer.args, writer.spec = type("Arguments", (), {"dataset_name": None}), SYNTHETIC_SPEC
+    writer.measured(7, {"miou_own/mean_iou": 0.25, "miou_own/mean_iou_real_photos": 0.75}, 4, 4)
+    assert [result.metric_value for result in writer._eval_results()] == [0.25]
+    assert "mean_iou_real_photos | 0.75" in writer._results()

@@ -131,7 +131,9 @@ class CardWriter:
                 metric_args={"num_images": kept["num_images"], "step": kept["step"]},
             )
             for (protocol, _, value), number in (
-                (name.partition("/"), number) for name, number in sorted(kept["values"].items())
+                (name.partition("/"), number)
+                for name, number in sorted(kept["values"].items())
+                if not name.endswith("_real_photos")  # no result of the model
             )
         ]
 
