@@ -1,15 +1,20 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The Gradio Space.
 
-python app.py [--model PATH_OR_REPO] [--share] [--server-port N] [--server-name NAME]
+python app.py [--model PATH_OR_REPO] [--share] [--server-port N] [--server-name NAME] [--max-image-seconds N] ...
 
 Without --model it opens on the model named by the environment variable DPSIMS_MODEL, or else on the checkpoint that is
 part of this repository, and downloads nothing.
 """
 
 import argparse
+import atexit
+import ipaddress
 import os
+import shutil
+import socket
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "dpsims-camvid-small"
+LIMITS = {
+    "request_seconds": "seconds that one request may compute",
+    "image_seconds": "seconds that one image may take",
+    "image_pixels": "pixels of one image",
+    "evaluation_seconds": "seconds that an evaluation may compute",
+    "model_bytes": "bytes of a model that a visitor names",
+    "downloaded_bytes": "bytes of all models that visitors name",
+}
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -26,8 +39,73 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--model", default=model, help="checkpoint folder or Hub repository (default: $DPSIMS_MODEL)")
     parser.add_argument("--share", action="store_true", help="a public link through gradio's server")
     parser.add_argument("--server-port", type=int, help="default: the first free one from 7860")
-    parser.add_argument("--server-name", help='address to listen on; "0.0.0.0" for the whole network')
+    parser.add_argument("--server-name", help='address to listen on; "0.0.0.0" for the whole network, a public page')
+    for name, meaning in LIMITS.items():
+        flag, variable = "--max-" + name.replace("_", "-"), f"DPSIMS_MAX_{name.upper()}"
+        parser.add_argument(flag, metavar="N", help=f"{meaning}; 1e6 is a number too (default: ${variable})")
     return parser.parse_args(arguments)
+
+
+def is_public(options: argparse.Namespace) -> bool:
+    """Whether anybody but the users of this machine can open the page: a share link, a Space, a network or a proxy."""
+    proxied = os.environ.get("SPACE_ID") or os.environ.get("GRADIO_ROOT_PATH")
+    return bool(is_shared(options) or proxied or not is_loopback(server_name(options)))
+
+
+def is_shared(options: argparse.Namespace) -> bool:
+    """Whether gradio makes a public link."""
+    return options.share or os.environ.get("GRADIO_SHARE", "").lower() == "true"
+
+
+def server_name(options: argparse.Namespace) -> str:
+    """The address that the server will listen on."""
+    return options.server_name or os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+
+
+def is_loopback(name: str) -> bool:
+    """Whether only this machine reaches an address; a host name other than localhost can be anything."""
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name.lower() == "localhost"
+
+
+def check_port(name: str, port: int | None) -> None:
+    """Raise a ValueError if there is no such port or address here, or somebody else listens there."""
+    if port is None:
+        return
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--server-port {port} is out of range: choose one of 1..65535")
+    host = name.strip("[]")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ValueError(f"{name}, port {port}: {reason}; choose another --server-port or --server-name") from None
+
+
+def make_upload_folder() -> None:
+    """A folder of this process alone for uploads and results, unless the owner named one.
+
+    Raises:
+        ValueError: no file can be written there; one line with the remedy.
+    """
+    folder = os.environ.get("GRADIO_TEMP_DIR")
+    try:
+        if not folder:  # gradio's own default belongs to whoever on this machine started a page first
+            folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="dpsims_space_")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        place = f"GRADIO_TEMP_DIR={folder}" if folder else tempfile.gettempdir()
+        raise ValueError(
+            f"{place}: no upload can be written there ({error.strerror or error}); set GRADIO_TEMP_DIR to a folder of "
+            "your own"
+        ) from None
 
 
 def load_library(model: str, public: bool = False) -> Any:
@@ -45,7 +123,7 @@ def load_library(model: str, public: bool = False) -> Any:
         raise ValueError(f"the embedded checkpoint {place} is missing; restore it, or name another with --model")
     import torch
 
-    from dpsims_hf.demo.model_library import ModelLibrary, load_model
+    from dpsims_hf.demo.model_library import ModelLibrary, check_image_size, load_model
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(model).resolve()
@@ -53,6 +131,7 @@ def load_library(model: str, public: bool = False) -> Any:
     if public and path.is_dir():  # where it lies is nobody's business
         name = name if path.is_relative_to(ROOT) else path.name
     default = load_model(name, model, device)
+    check_image_size(default)
     return ModelLibrary(default, EMBEDDED_CHECKPOINT.parent, local_folders=not public, device=device)
 
 
@@ -60,18 +139,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Load the model and serve the page until interrupted."""
     options = parse_arguments(arguments)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    for name in LIMITS:
+        value = getattr(options, f"max_{name}")
+        if value is not None:
+            os.environ[f"DPSIMS_MAX_{name.upper()}"] = value
     if os.environ.get("SPACES_ZERO_GPU"):
         import spaces  # noqa: F401  before torch sees a GPU
     try:
-        library = load_library(options.model, public=options.share or "SPACE_ID" in os.environ)
+        make_upload_folder()
+        check_port(server_name(options), options.server_port)
+        library = load_library(options.model, public=is_public(options))
     except (ValueError, OSError) as error:
         sys.exit(f"app.py: {' '.join(str(error).split())}")
 
     from dpsims_hf.demo import build_demo, launch_options
 
-    build_demo(library).launch(
-        share=options.share, server_name=options.server_name, server_port=options.server_port, **launch_options()
-    )
+    page = build_demo(library)
+    address = {"server_name": server_name(options), "server_port": options.server_port}
+    try:
+        page.launch(share=is_shared(options), **address, **launch_options())
+    except (OSError, ValueError) as error:  # no free port, an address that is not this machine's
+        reason = " ".join(str(error).split()).split(". ")[0]
+        sys.exit(f"app.py: the page cannot be opened ({reason}); choose another --server-port or --server-name")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,13 @@ import os
 import sys
 from collections.abc import Iterator, Sized
 from pathlib import Path
+from typing import NoReturn
+
+
+if __name__ == "__main__":
+    STARTED_BY: int | None = os.getppid()  # before the long imports, in which a launcher may end
+else:
+    STARTED_BY = None
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
@@ -24,6 +31,7 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
+from dpsims_hf.modeling_backbone_weights import WEIGHTS_HELP
 from dpsims_hf.training.adaptive_augmentation import build_augmentation
 from dpsims_hf.training.batches import TrainingBatches
 from dpsims_hf.training.build import (
@@ -31,15 +39,26 @@ from dpsims_hf.training.build import (
     build_networks,
     build_objective,
     build_optimizers,
+    build_photo_noise,
     compile_networks,
 )
 from dpsims_hf.training.build_data import add_data_arguments, build_datasets
 from dpsims_hf.training.checkpoint_card import CardWriter
-from dpsims_hf.training.checkpoints import CheckpointError, CheckpointStore, clean_up, list_checkpoints
+from dpsims_hf.training.checkpoints import CheckpointError, CheckpointStore
+from dpsims_hf.training.data_identity import data_identity
 from dpsims_hf.training.distributed import convert_batch_norm
 from dpsims_hf.training.ema import ExponentialMovingAverage
 from dpsims_hf.training.families import FAMILIES
-from dpsims_hf.training.interruption import StoppedElsewhere, StopSignals, agree, last_line
+from dpsims_hf.training.interruption import (
+    LastingStream,
+    StoppedEarly,
+    StoppedElsewhere,
+    StopSignals,
+    agree,
+    ignore_stop_signals,
+    last_line,
+)
+from dpsims_hf.training.launcher import find_launcher
 from dpsims_hf.training.options import (
     FEATURE_SECTIONS,
     MIXED_PRECISIONS,
@@ -53,6 +72,7 @@ from dpsims_hf.training.pushes import make_pushes
 from dpsims_hf.training.recipes import RECIPES
 from dpsims_hf.training.reporting import TRACKERS, make_trackers
 from dpsims_hf.training.resume import resume
+from dpsims_hf.training.run_folder import checkpoint_folders, clean_up, newest_verified
 from dpsims_hf.training.run_lock import lock_output_dir
 from dpsims_hf.training.step import Trainer
 from dpsims_hf.training.validation import add_validation_arguments, build_validation
@@ -91,11 +111,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add_data_arguments(parser)
     weights = parser.add_argument_group("pre-trained weights")
     weights.add_argument(
-        "--backbone_weights", help='safetensors file of the frozen backbone; "random"; default: timm downloads them'
+        "--backbone_weights", help=f'of the frozen backbone: {WEIGHTS_HELP}; "random"; default: timm downloads them'
     )
     for section in FEATURE_SECTIONS:
         weights.add_argument(
-            f"--{section}_weights", nargs="+", help=f"safetensors file per {section} network; default: downloaded"
+            f"--{section}_weights", nargs="+", help=f"per {section} network: {WEIGHTS_HELP}; default: downloaded"
         )
 
     run = parser.add_argument_group("run")
@@ -144,6 +164,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     objective, projection = build_objective(args, options, spec, accelerator.device)
     objective.prepare(networks["discriminator"])
     objective.augmentation = build_augmentation(options, spec.void_label_id)
+    objective.photo_noise = build_photo_noise(options, datasets.whole, networks["generator"])
     networks = apply_memory_switches(networks, training)
     ema = ExponentialMovingAverage(
         networks["generator"].to(accelerator.device), training.ema_decay, training.ema_warmup
@@ -167,6 +188,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
         ema,
         include_backbone=args.backbone_weights == "random",
         total_limit=training.checkpoints_total_limit,
+        data=data_identity(datasets) if accelerator.is_main_process else None,
     )
     validation = build_validation(args, datasets, options, accelerator)
     images = len(datasets.train) if isinstance(datasets.train, Sized) else None
@@ -176,7 +198,7 @@ def prepare_run(args: argparse.Namespace, options: RunOptions, accelerator: Acce
     return trainer, publisher, TrainingBatches(options, datasets.train, accelerator)
 
 
-def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator) -> None:
+def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerator, signals: StopSignals) -> None:
     """Build, resume, loop."""
     trainer, publisher, batches = prepare_run(args, options, accelerator)
     discriminator = accelerator.unwrap_model(trainer.networks["discriminator"])
@@ -185,19 +207,21 @@ def train(args: argparse.Namespace, options: RunOptions, accelerator: Accelerato
         logger.info("weights of %s; new parameters: %s", folder, publisher.store.load_weights(folder) or "none")
     step, fingerprint = 0, None
     if args.resume_from_checkpoint:
-        progress = resume(args.output_dir, args.resume_from_checkpoint, options, publisher.store, trainer)
+        spec = publisher.datasets.spec
+        progress = resume(args.output_dir, args.resume_from_checkpoint, options, spec, publisher.store, trainer)
         if progress is not None:
             step = progress["step"]
             batches.resume(progress.get("data"), step * options.training.gradient_accumulation_steps)
     if hasattr(discriminator, "backbone"):
         fingerprint = discriminator.backbone.fingerprint()
+    signals.hold()
     try:
-        with StopSignals() as signals:
-            loop(trainer, publisher, batches, step, signals, args.validation_steps)
-            publisher.finish()
+        loop(trainer, publisher, batches, step, signals, args.validation_steps)
+        publisher.finish()
     except FloatingPointError as error:
-        good = [path.name for path in list_checkpoints(args.output_dir)] or ["none"]
-        raise FloatingPointError(f"{error}; not saved, the last good checkpoint is {good[-1]}") from error
+        good, _ = newest_verified(args.output_dir)
+        name = good.name if good else "none"
+        raise FloatingPointError(f"{error}; not saved, the last good checkpoint is {name}") from error
     if fingerprint is not None:
         if discriminator.backbone.fingerprint() != fingerprint:
             raise RuntimeError("the frozen backbone changed during training: a bug; do not use the checkpoint")
@@ -246,7 +270,8 @@ def loop(
                 raise
             logger.warning("%s", error)
     if stop:
-        logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues", step)
+        reason = f" ({signals.received})" if signals.received else ""
+        logger.info("stopped by a signal after step %d; --resume_from_checkpoint latest continues%s", step, reason)
     elif failed:
         if problem is None:
             raise StoppedElsewhere
@@ -298,7 +323,7 @@ def open_output_dir(args: argparse.Namespace, options: RunOptions, accelerator: 
         for name in clean_up(output_dir):
             logger.info("removed %s, which an earlier run left incomplete", output_dir / name)
     accelerator.wait_for_everyone()
-    if list_checkpoints(output_dir) and not args.resume_from_checkpoint:
+    if checkpoint_folders(output_dir) and not args.resume_from_checkpoint:
         raise ValueError(
             f"{output_dir} holds checkpoints of an earlier run; add --resume_from_checkpoint latest to continue it, "
             "or choose another --output_dir"
@@ -316,23 +341,34 @@ def main(arguments: list[str] | None = None) -> int:
     for noisy in ("httpx", "httpx2", "filelock", "datasets", "torch", "accelerate", "timm"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
-    try:
-        options = options_from_args(args)
-        if args.dry_run:
-            print(options.describe())
-            return 0
-        accelerator = make_accelerator(args, options)
-        with lock_output_dir(accelerator, args.output_dir):
-            open_output_dir(args, options, accelerator)
-            train(args, options, accelerator)
-            accelerator.end_training()
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except StoppedElsewhere:
-        return 2
+    with StopSignals(find_launcher(os.environ, STARTED_BY)) as signals:
+        try:
+            options = options_from_args(args)
+            if args.dry_run:
+                print(options.describe())
+                return 0
+            accelerator = make_accelerator(args, options)
+            with lock_output_dir(accelerator, args.output_dir):
+                open_output_dir(args, options, accelerator)
+                train(args, options, accelerator, signals)
+                accelerator.end_training()
+        except (ValueError, OSError, FloatingPointError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except StoppedElsewhere:
+            return 2
+        except StoppedEarly:
+            logger.info("stopped by a signal before the first step (%s): there is nothing to save", signals.received)
     return 0
 
 
+def run(arguments: list[str] | None = None) -> NoReturn:
+    """The script's process, from `main` to its end."""
+    sys.stdout, sys.stderr = LastingStream(sys.stdout), LastingStream(sys.stderr)
+    status = main(arguments)
+    ignore_stop_signals()
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

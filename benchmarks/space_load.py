@@ -1,10 +1,11 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Many people at once: does everybody get their own image, how fast, and does the server's memory stay?
 
-    python -m benchmarks.space_load [--users 20] [--seconds 120] [--model tiny]
+    python -m benchmarks.space_load [--users 20] [--seconds 120] [--walks 5] [--model tiny]
 
 Starts the Space in a process of its own. Every user has an own label map and own seeds; the images that they must get
-are computed beforehand, and every answer is compared with them bit for bit.
+are computed beforehand, and every answer is compared with them bit for bit. Then one user asks for single pictures
+while others have long walks between seeds drawn: how much longer does a picture take than on the idle page?
 """
 
 import argparse
@@ -28,7 +29,7 @@ from gradio_client import Client, handle_file
 from PIL import Image
 
 from dpsims_hf.demo.model_library import LoadedModel, load_model
-from dpsims_hf.demo.scenes import Scene, Variant, render
+from dpsims_hf.demo.scenes import MAX_STEPS, Scene, Variant, render
 
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,74 @@ class Tally:
                 f"MB in the last; slope in the second half {slope:+.1f} MB/min"
             )
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """Seconds of single pictures, on the idle page and beside walks.
+
+    Args:
+        idle, busy: of each picture.
+        walks: number of walks at a time.
+        walked: images of walks that were drawn meanwhile.
+    """
+
+    idle: list[float]
+    busy: list[float]
+    walks: int
+    walked: int
+
+    @property
+    def ratio(self) -> float:
+        """Median beside walks over median on the idle page."""
+        return float(np.median(self.busy) / np.median(self.idle))
+
+    def report(self) -> str:
+        """The numbers in words."""
+        return (
+            f"a picture takes {np.median(self.idle):.2f} s on the idle page and {np.median(self.busy):.2f} s (at most "
+            f"{max(self.busy):.2f} s) beside {self.walks} walks: {self.ratio:.2f} times; {self.walked} images of "
+            "walks came back meanwhile"
+        )
+
+
+def strokes_beside_walks(url: str, user: User, others: Sequence[User], count: int = 10) -> Strokes:
+    """Ask for single pictures, alone and while each of the others walks without a pause.
+
+    Args:
+        url: of the running Space.
+        user: who asks for pictures.
+        others: who walk, MAX_STEPS images at a time.
+        count: pictures in each of the two cases.
+    """
+    walked, stop = Counter(), threading.Event()
+
+    def draw(client: Client) -> float:
+        start = time.monotonic()
+        client.predict(label_map=handle_file(user.label_map), seed=0, api_name="/generate")
+        return time.monotonic() - start
+
+    def walk(other: User) -> None:
+        client = Client(url, verbose=False, analytics_enabled=False, download_files=False)
+        while not stop.is_set():
+            job = client.submit(label_map=handle_file(other.label_map), steps=MAX_STEPS, api_name="/interpolate")
+            while not job.done() and not stop.wait(0.1):
+                pass
+            if job.done():
+                walked["images"] += len(job.result()[0])
+
+    client = Client(url, verbose=False, analytics_enabled=False, download_files=False)
+    draw(client)  # what happens once in a process
+    idle = [draw(client) for _ in range(count)]
+    threads = [threading.Thread(target=walk, args=(other,), daemon=True) for other in others]
+    for thread in threads:
+        thread.start()
+    time.sleep(2 * float(np.median(idle)) + 1)  # until all of them wait for their turn
+    busy = [draw(client) for _ in range(count)]
+    stop.set()
+    for thread in threads:
+        thread.join(START_SECONDS)
+    return Strokes(idle, busy, len(others), walked["images"])
 
 
 def make_users(model: LoadedModel, count: int, folder: Path) -> list[User]:
@@ -211,14 +280,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--walks", type=int, default=5, help="at a time, in the second part")
     parser.add_argument("--model", default=EMBEDDED, help='checkpoint folder, or "tiny" for a random one')
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = str(tiny_checkpoint(folder)) if options.model == "tiny" else options.model
-        users = make_users(load_model(source, source), options.users, folder)
+        users = make_users(load_model(source, source), max(options.users, options.walks + 1), folder)
         with running_space(source) as (url, server):
-            tally = load(url, users, options.seconds, lambda: server.memory_info().rss)
+            strokes = strokes_beside_walks(url, users[0], users[1 : 1 + options.walks])
+            tally = load(url, users[: options.users], options.seconds, lambda: server.memory_info().rss)
+    print(strokes.report())
     print(f"{options.users} users for {tally.seconds:.0f} s, {options.model}")
     print(tally.report())
 

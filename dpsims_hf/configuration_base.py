@@ -103,6 +103,10 @@ class GeneratorConfig(NamedClassesConfig):
         channel_multipliers: one more than there are scales.
         spectral_norm: on the convolutions of the SPADE blocks.
         normalization_eps: epsilon of the batch norms.
+        padding_mode: of the 3x3 convolutions.
+        output_padding_mode: at full resolution, where zeros leave a wrong border; None is padding_mode.
+        upsample_mode: between SPADE blocks.
+        texture_noise: white noise in the SPADE blocks (see `TextureNoise`); the papers have none.
     """
 
     def __init__(
@@ -115,6 +119,10 @@ class GeneratorConfig(NamedClassesConfig):
         channel_multipliers: list[int] | tuple[int, ...],
         spectral_norm: bool,
         normalization_eps: float,
+        padding_mode: str = "zeros",
+        output_padding_mode: str | None = None,
+        upsample_mode: str = "nearest",
+        texture_noise: bool = False,
         **kwargs: Any,
     ) -> None:
         self.image_size = list(image_size)
@@ -123,6 +131,13 @@ class GeneratorConfig(NamedClassesConfig):
         self.channel_multipliers = list(channel_multipliers)
         self.spectral_norm = spectral_norm
         self.normalization_eps = normalization_eps
+        self.padding_mode = padding_mode
+        self.output_padding_mode = padding_mode if output_padding_mode is None else output_padding_mode
+        self.upsample_mode = upsample_mode
+        self.texture_noise = texture_noise
+        check_choice("padding_mode", self.padding_mode, PADDING_MODES)
+        check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
+        check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
         if len(self.channel_multipliers) < 2:
             raise ValueError(f"channel_multipliers={self.channel_multipliers} must hold 2 numbers or more")
         if noise_dim < 0:
@@ -144,6 +159,11 @@ class GeneratorConfig(NamedClassesConfig):
     def num_scales(self) -> int:
         """Blocks of the image path."""
         return len(self.channel_multipliers) - 1
+
+    @property
+    def block_padding_modes(self) -> list[str]:
+        """Padding of each SPADE block, coarse to fine."""
+        return [self.padding_mode] * (self.num_scales - 1) + [self.output_padding_mode]
 
     @property
     def size_divisor(self) -> int:

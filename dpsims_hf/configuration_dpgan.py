@@ -24,6 +24,10 @@ class DPGANGeneratorConfig(GeneratorConfig):
         concatenate_coarsest: Eq. 2; False is "w/o cat" (supplement, Table 3).
         spectral_norm: on the convolutions of the SPADE blocks.
         normalization_eps: epsilon of the batch norms.
+        padding_mode: of the 3x3 convolutions.
+        output_padding_mode: at full resolution, where zeros leave a wrong border; None is padding_mode.
+        upsample_mode: between SPADE blocks.
+        texture_noise: white noise in the SPADE blocks (see `TextureNoise`); the paper has none.
         init_gain: Xavier gain of initial kernels without spectral norm (which would cancel it); not in the paper, 0.02
             as all its peers have it.
     """
@@ -42,6 +46,10 @@ class DPGANGeneratorConfig(GeneratorConfig):
         concatenate_coarsest: bool = True,
         spectral_norm: bool = True,
         normalization_eps: float = 1e-5,
+        padding_mode: str = "zeros",
+        output_padding_mode: str | None = None,
+        upsample_mode: str = "nearest",
+        texture_noise: bool = False,
         init_gain: float = 0.02,
         **kwargs: Any,
     ) -> None:
@@ -63,6 +71,10 @@ class DPGANGeneratorConfig(GeneratorConfig):
             channel_multipliers,
             spectral_norm,
             normalization_eps,
+            padding_mode,
+            output_padding_mode,
+            upsample_mode,
+            texture_noise,
             **kwargs,
         )
 

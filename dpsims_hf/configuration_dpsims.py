@@ -7,8 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 from .configuration_base import (
-    PADDING_MODES,
-    UPSAMPLE_MODES,
     GeneratorConfig,
     NamedClassesConfig,
     check_choice,
@@ -45,6 +43,7 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
             nothing breaks the symmetry inside a large region, and facades become stripes.
         output_padding_mode: padding at full resolution, where zeros leave a wrong border; None is padding_mode.
         upsample_mode: between SPADE blocks.
+        texture_noise: white noise in the SPADE blocks (see `TextureNoise`); the paper has none.
         position_waves: fixed waves of the pixel position at the input (see `PositionCode`); 0 is the paper.
         normalization_eps: epsilon of the batch norms.
         use_instance_offsets: two more input channels (Sec. 4.1, COCO-Stuff and Cityscapes).
@@ -74,6 +73,7 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         padding_mode: str = "zeros",
         output_padding_mode: str | None = None,
         upsample_mode: str = "nearest",
+        texture_noise: bool = False,
         position_waves: int = 0,
         normalization_eps: float = 1e-5,
         use_instance_offsets: bool = False,
@@ -88,9 +88,6 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         self.self_attention_gate_init = self_attention_gate_init
         self.attention_resolution = attention_resolution
         self.pyramid_channels = list(pyramid_channels)
-        self.padding_mode = padding_mode
-        self.output_padding_mode = padding_mode if output_padding_mode is None else output_padding_mode
-        self.upsample_mode = upsample_mode
         self.position_waves = position_waves
         self.use_instance_offsets = use_instance_offsets
         self.attention_strides = None if attention_strides is None else list(attention_strides)
@@ -104,6 +101,10 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
             channel_multipliers,
             spectral_norm,
             normalization_eps,
+            padding_mode,
+            output_padding_mode,
+            upsample_mode,
+            texture_noise,
             **kwargs,
         )
         if self.attention_strides is None:
@@ -112,9 +113,6 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
 
     def _validate(self, scales: int, noise_dim: int) -> None:
         check_choice("noise_injection", self.noise_injection, NOISE_INJECTIONS)
-        check_choice("padding_mode", self.padding_mode, PADDING_MODES)
-        check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
-        check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
         if noise_dim < 1:
             raise ValueError(f"noise_dim={noise_dim} must be at least 1; without noise set noise_injection='none'")
         if len(self.pyramid_channels) != scales:

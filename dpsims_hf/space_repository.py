@@ -3,11 +3,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from huggingface_hub.utils import yaml_dump
 
 from .hub import published_files, validate_model_folder
+from .pipeline_checkpoint_folder import check_folder
 from .publishing import publish
+from .upload_selection import package_files
 
 
 ROOT = Path(__file__).parents[1]
@@ -15,20 +19,9 @@ APP_FILES = ("app.py", "requirements.txt", "LICENSE")
 MODEL_VARIABLE = "DPSIMS_MODEL"  # app.py reads it
 CHECKPOINTS = "checkpoints"
 SPACE_CARD = """---
-title: {title}
-emoji: 🏙️
-colorFrom: indigo
-colorTo: gray
-sdk: gradio
-sdk_version: {sdk_version}
-python_version: "3.12"
-app_file: app.py
-license: apache-2.0
-tags:
-- semantic-image-synthesis{models}
----
+{front_matter}---
 
-# {title}
+# {heading}
 
 Paint a semantic label map, get a photo-like image in one forward pass. The page opens on `{model}`; the variable
 `{variable}` of this Space names another model. The code is under the Apache License, Version 2.0; a model has the
@@ -44,32 +37,62 @@ def space_files(model: str, title: str = "Paint a scene, get a picture") -> dict
         title: of the Space.
 
     Raises:
-        ValueError: this package was installed without the repository around it, or the folder holds no checkpoint.
+        ValueError: this package was installed without the repository around it, the folder holds no checkpoint, the
+            model is neither a folder nor a name, or the title is no text.
     """
-    import gradio
-
     missing = [name for name in ("app.py", "requirements.txt") if not (ROOT / name).is_file()]
     if missing:
         raise ValueError(f"{missing[0]} is not beside the package: run this command in a clone of the repository")
-    files: dict[str, Path | bytes] = {name: ROOT / name for name in APP_FILES if (ROOT / name).is_file()}
-    files |= {path.relative_to(ROOT).as_posix(): path for path in _package_files()}
-    models = ""
+    present = [ROOT / name for name in APP_FILES if (ROOT / name).is_file() and not (ROOT / name).is_symlink()]
+    files: dict[str, Path | bytes] = {path.name: path for path in present}
+    files |= {path.relative_to(ROOT).as_posix(): path for path in package_files(Path(__file__).parent)}
+    on_the_hub = None
     if Path(model).is_dir():
         folder = Path(model)
         model = f"{CHECKPOINTS}/{folder.resolve().name}"
         files |= {f"{model}/{name}": path for name, path in checkpoint_files(folder).items()}
     else:
-        models = f"\nmodels:\n- {model}"
-    values = {"title": title, "sdk_version": gradio.__version__, "models": models, "model": model}
-    files["README.md"] = SPACE_CARD.format(**values, variable=MODEL_VARIABLE).encode()
+        _check_name(model)
+        on_the_hub = model
+    files["README.md"] = _space_card(title, model, on_the_hub)
     return files
 
 
-def _package_files() -> Iterator[Path]:
-    package = Path(__file__).parent
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
-            yield path
+def _check_name(model: str) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    check_folder(model)  # a path that does not exist
+    try:
+        validate_repo_id(model)
+    except HFValidationError:
+        raise ValueError(f"--model {model[:80]!r} is neither a checkpoint folder nor a name on the Hub") from None
+
+
+def _space_card(title: str, model: str, on_the_hub: str | None) -> bytes:
+    """README.md with the Space's settings; whatever the title holds, it stays a title."""
+    import gradio
+
+    settings: dict[str, Any] = {
+        "title": title,
+        "emoji": "🏙️",
+        "colorFrom": "indigo",
+        "colorTo": "gray",
+        "sdk": "gradio",
+        "sdk_version": gradio.__version__,
+        "python_version": "3.12",
+        "app_file": "app.py",
+        "license": "apache-2.0",
+        "tags": ["semantic-image-synthesis"],
+    }
+    if on_the_hub is not None:
+        settings["models"] = [on_the_hub]
+    heading = " ".join(title.split())
+    text = SPACE_CARD.format(front_matter=yaml_dump(settings), heading=heading, model=model, variable=MODEL_VARIABLE)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"title {title!a} is no text (broken UTF-8); write it anew") from None
 
 
 def checkpoint_files(folder: Path) -> dict[str, Path]:

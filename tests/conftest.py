@@ -28,6 +28,17 @@ MAX_THREADS = int(os.environ["OMP_NUM_THREADS"])
 torch.set_num_threads(min(MAX_THREADS, torch.get_num_threads()))
 
 
+LONGER_THAN_QUICK = ("browser", "gpu", "hub", "integration", "slow")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked as nothing longer is part of `-m quick`."""
+    for item in items:
+        if not any(item.get_closest_marker(name) for name in LONGER_THAN_QUICK):
+            item.add_marker("quick")
+
+
 @pytest.fixture(autouse=True)
 def no_log_handler_outlives_its_test() -> Iterator[None]:
     """A command that is called in this process sends its log to the output of its test, which is closed afterwards."""

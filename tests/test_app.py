@@ -15,13 +15,15 @@ from dpsims_hf import SemanticImageSynthesisPipeline
 from dpsims_hf.data.specs import DatasetSpec
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
 from dpsims_hf.demo import build_demo, draw_examples, launch_options
+from dpsims_hf.demo.api import WAITING_CALLS
 from dpsims_hf.demo.example_scenes import example_paths
 from dpsims_hf.demo.html import legend_html, palette_html, translation_html, unmatched_html
 from dpsims_hf.demo.label_files import TranslatedClass, UnmatchedColor
 from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary, load_model
 from dpsims_hf.demo.model_text import NO_CARD, first_paragraph, read_model_text, sections_on_terms
 from dpsims_hf.demo.palette_files import write_palette_files
-from dpsims_hf.demo.session import HEAVY, RUNNING, in_words, on_gpu
+from dpsims_hf.demo.session import EVALUATION, HEAVY, LONG, in_words, on_gpu
+from dpsims_hf.demo.turns import TURNS, image_turn
 
 
 ROOT = Path(__file__).parents[1]
@@ -146,10 +148,13 @@ def test_every_endpoint_that_people_can_call_is_named(demo):
     assert public == {"decode", "generate", "segment", "interpolate", "evaluate"}
 
 
-def test_one_request_at_a_time_runs_a_model(demo):
-    limited = [fn for fn in demo.fns.values() if fn.concurrency_id == HEAVY["concurrency_id"]]
-    assert len(limited) >= 10 and {fn.concurrency_limit for fn in limited} == {1}
-    assert demo.enable_queue and not demo.analytics_enabled
+def test_events_that_run_a_model_wait_in_threads_and_long_ones_take_no_place_of_short_ones(demo):
+    limits = {options["concurrency_id"]: options["concurrency_limit"] for options in (HEAVY, LONG, EVALUATION)}
+    limited = [fn for fn in demo.fns.values() if fn.concurrency_id in limits]
+    assert len(limited) >= 15 and all(fn.concurrency_limit == limits[fn.concurrency_id] for fn in limited)
+    assert sum(limits.values()) + WAITING_CALLS < launch_options()["max_threads"]
+    assert {fn.concurrency_id for fn in demo.fns.values() if fn.api_name == "interpolate"} == {"long"}
+    assert demo.enable_queue and not demo.analytics_enabled and not demo.api_open
 
 
 def test_the_state_of_a_visitor_is_kept_for_an_hour_at_most(demo):
@@ -164,18 +169,27 @@ def test_the_look_needs_nothing_from_outside(demo):
     assert options["max_file_size"] == 100_000_000
 
 
-def test_handlers_that_run_a_model_take_turns_and_evaluations_do_not(monkeypatch):
+def test_handlers_have_the_model_for_single_images(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
-    assert on_gpu(sorted, alone=False) is sorted
-    running = on_gpu(RUNNING.locked)
-    assert running() and not RUNNING.locked()
+
+    def draw() -> list[bool]:
+        seen = [TURNS.is_busy]
+        for _ in range(2):
+            with image_turn():
+                seen.append(TURNS.is_busy)
+            seen.append(TURNS.is_busy)
+        return seen
+
+    assert on_gpu(draw)() == [False, True, False, True, False]
+    assert draw() == [False] * 5  # a program of one's own waits for nobody
     with pytest.raises(ValueError, match="as it was raised"):
         on_gpu(_raises)()
-    assert not RUNNING.locked()
+    assert not TURNS.is_busy
 
 
 def _raises() -> None:
-    raise ValueError("as it was raised")
+    with image_turn():
+        raise ValueError("as it was raised")
 
 
 def test_what_an_error_quotes_is_no_html_on_the_page_and_plain_for_clients():

@@ -35,8 +35,14 @@ from dpsims_hf.hub import validate_model_folder
 from dpsims_hf.training.losses import class_weights, n_plus_one_loss
 
 
+pytestmark = pytest.mark.integration
+
+
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the originals' numbers are not beside this clone")
+needs_reference = pytest.mark.skipif(
+    not REFERENCE.is_dir(),
+    reason="no ../shared/reference: tensors of the original programs, not part of the repository",
+)
 ENCODER, DECODER = (4, 4, 6, 6, 8, 8), (8, 6, 6, 4, 4, 5)
 
 
@@ -341,6 +347,7 @@ def test_a_known_label_space(tmp_path: Path):
     [
         ("ade20k", 151, 0, {1: "wall", 13: "person", 21: "car", 100: "buffet", 150: "flag"}),
         ("camvid", 12, 11, {0: "sky", 3: "road", 10: "bicyclist", 11: "void"}),
+        ("labelme_facade", 9, 8, {0: "sky", 2: "window", 7: "pavement", 8: "void"}),
         ("cityscapes", 35, 0, {1: "ego vehicle", 7: "road", 23: "sky", 33: "bicycle", 34: "license plate"}),
         ("coco_stuff", 183, 0, {1: "person", 3: "car", 91: "hair brush", 92: "banner", 157: "sky-other", 182: "wood"}),
     ],

@@ -22,11 +22,15 @@ from dpsims_hf.data import (
     write_synthetic_dataset,
 )
 from dpsims_hf.data import inspect as inspect_command
+from dpsims_hf.data.specs import DatasetSpec, load_label_preset
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC, draw_scene
 
 
 CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid"
-needs_camvid = pytest.mark.skipif(not CAMVID.is_dir(), reason="needs the CamVid photos")
+needs_camvid = pytest.mark.skipif(
+    not CAMVID.is_dir(), reason="no ../shared/data/camvid: CamVid's photos, not part of the repository"
+)
+FACADES = CAMVID.parent / "labelme_facade"
 SIZE = (32, 64)
 TRANSFORM = JointTransform(SIZE, scale_range=(1.0, 1.5))
 
@@ -231,6 +235,7 @@ def test_inspect_a_clean_folder(scenes, capsys):
     assert f"{100 * counts[2] / counts.sum():.3f}" in report  # road's share of the pixels
 
 
+@pytest.mark.integration
 def test_inspect_lists_every_problem_and_exits_with_one(broken):
     for name, value in (("scene_0000", 9), ("scene_0003", 200)):
         path = broken / "train" / "labels" / f"{name}.png"
@@ -260,3 +265,14 @@ def test_camvid_reads_as_its_readme_says():
     shares = 100 * scan.pixel_counts.sum(axis=0) / scan.pixel_counts.sum()
     stated = json.loads((CAMVID / "classes.json").read_text())["splits"]["val"]["pixels_percent"]
     assert np.allclose(shares, [stated[label] for label in dataset.spec.labels], atol=1e-3)
+
+
+@pytest.mark.skipif(not FACADES.is_dir(), reason="needs the LabelMeFacade photos")
+def test_labelme_facade_is_known_by_name():
+    spec = load_label_preset("labelme_facade")
+    of_the_folder = DatasetSpec.from_folder(FACADES)
+    for name in ("name", "labels", "palette", "void_label_id", "void_values"):
+        assert getattr(spec, name) == getattr(of_the_folder, name)
+    dataset = SemanticImageDataset.from_folder(FACADES, "val", JointTransform((96, 128)), spec)
+    counts = dataset.scan_labels(progress=False).pixel_counts.sum(axis=0)
+    assert len(dataset) == 50 and counts.shape == (9,) and (counts > 0).all()

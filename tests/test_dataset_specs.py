@@ -18,7 +18,7 @@ from dpsims_hf.data.specs import DatasetSpec, label_presets, load_label_preset, 
 from dpsims_hf.evaluation.protocols import get_protocol
 
 
-PRESETS = ("ade20k", "camvid", "cityscapes", "cityscapes_train_ids", "coco_stuff")
+PRESETS = ("ade20k", "camvid", "cityscapes", "cityscapes_train_ids", "coco_stuff", "labelme_facade")
 
 
 # --- specs -----------------------------------------------------------------------------------------------------------
@@ -34,6 +34,7 @@ def test_the_known_sets():
         "cityscapes": (35, 0, (256, 512)),
         "cityscapes_train_ids": (20, 19, (256, 512)),
         "coco_stuff": (183, 0, (256, 256)),
+        "labelme_facade": (9, 8, None),
     }
     for name, spec in specs.items():
         assert spec.name == name and spec.license_note and spec.note

@@ -30,6 +30,9 @@ from dpsims_hf.demo.scenes import MAX_IMAGES, MAX_SEED, MAX_STEPS, Deadline, Sce
 from dpsims_hf.pipeline_noise import RESAMPLE_SEED_OFFSET
 
 
+pytestmark = pytest.mark.integration
+
+
 Answer = dict[str, Any]
 
 

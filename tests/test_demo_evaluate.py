@@ -25,7 +25,10 @@ from dpsims_hf.evaluation.sources import noise_seed
 from dpsims_hf.evaluation.validation import evaluate_pairs
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.filterwarnings("ignore:The given NumPy array is not writable"),
+]
 OFFLINE = ["miou_discriminator", "ms_ssim", "fid_discriminator", "color_texture"]
 
 

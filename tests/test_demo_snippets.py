@@ -13,6 +13,7 @@ import fastapi
 import gradio as gr
 import numpy as np
 import pytest
+from float_images import assert_same_bits, float_images
 from PIL import Image
 
 from dpsims_hf.demo import image_settings, snippets
@@ -24,6 +25,9 @@ from dpsims_hf.demo.python_tab import NOTHING, _Handlers, endpoints_html, python
 from dpsims_hf.demo.scenes import MAX_SEED, Reroll, Scene, Variant, render
 from dpsims_hf.demo.session import new_session
 from dpsims_hf.demo.snippets import Example, resample_seed
+
+
+pytestmark = pytest.mark.integration
 
 
 ROOT = Path(__file__).parents[1]
@@ -112,8 +116,12 @@ def assert_made(example: Example, model: LoadedModel, variant: Variant | None = 
 @pytest.mark.parametrize("write", [snippets.pipeline_snippet, snippets.auto_model_snippet, snippets.recreate_snippet])
 def test_the_programs_make_the_image(prepare, model, write, name):
     example = prepare(VARIANTS[name])
-    run(write(example))
+    with float_images() as made:
+        run(write(example))
     assert_made(example, model)
+    with float_images() as drawn:
+        render(model, example.scene, [VARIANTS[name]])
+    assert_same_bits(made, drawn)
 
 
 @pytest.mark.parametrize("variant", [PLAIN, DEFAULT_SEED], ids=["plain", "default_seed"])
@@ -143,6 +151,7 @@ def test_the_server_is_asked_for_another_model_by_name(prepare, model, library):
     assert_made(example, model)
 
 
+@pytest.mark.slow
 def test_a_program_runs_in_a_fresh_interpreter(prepare, model):
     example = prepare(SEVERAL)
     Path("program.py").write_text(snippets.auto_model_snippet(example), encoding="utf-8")

@@ -12,6 +12,9 @@ from torch import nn
 from dpsims_hf.training.distributed import CrossProcessBatchNorm2d, convert_batch_norm
 
 
+pytestmark = pytest.mark.integration
+
+
 def example() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4, affine=False))

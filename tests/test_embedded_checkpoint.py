@@ -18,6 +18,9 @@ from dpsims_hf.demo import build_demo, launch_options
 from dpsims_hf.hub import validate_model_folder
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "checkpoints" / "dpsims-camvid-small"
 EXAMPLES = sorted((ROOT / "dpsims_hf" / "demo" / "examples").glob("*.png"))
@@ -76,6 +79,7 @@ def test_discriminator_segments_offline(pipe: SemanticImageSynthesisPipeline):
     assert (label_map == expected).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_without_the_package_and_timm_the_image_is_the_same_to_the_bit(tmp_path: Path):
     code = (
         "import sys, torch\n"

@@ -35,6 +35,9 @@ from dpsims_hf.hub import (
 from dpsims_hf.pipeline_checkpoint_folder import CLOSURE_PATTERNS
 
 
+pytestmark = pytest.mark.integration
+
+
 PACKAGE = Path(__file__).parents[1] / "dpsims_hf"
 SIZE = (32, 64)
 NAMES = {0: "sky", 1: "road", 2: "car", 3: "tree", 4: "void"}
@@ -369,6 +372,7 @@ def test_a_second_push_replaces_the_model_and_moves_the_tag(tmp_path, hub, gener
     assert repository.tags == {"best": repository.commits[-1][0]}
 
 
+@pytest.mark.slow
 def test_push_without_reaching_the_hub(tmp_path, generator, processor):
     folder = save_model_folder(tmp_path / "model", generator, processor)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}

@@ -177,6 +177,7 @@ print(processor(np.load(sys.argv[2]))["label_map"].sum().item())
 """
 
 
+@pytest.mark.integration
 def test_loads_as_remote_code_without_the_package(tmp_path):
     _, raw, _ = draw_scene((32, 64), seed=0)
     checkpoint = tmp_path / "checkpoint"

@@ -34,6 +34,7 @@ def found(*label_maps) -> FoundValues:
         ([*range(182), 255], "coco_stuff", "stuffthingmaps"),
         (range(183), "coco_stuff", "ids"),
         ([*range(11), 255], "camvid", "ids"),
+        ([*range(8), 255], "labelme_facade", "ids"),
     ],
 )
 def test_the_label_space_of_the_values(values, spec, encoding):
@@ -101,6 +102,7 @@ def test_a_wrong_column_is_told(tmp_path, capsys):
     assert "no column mask; it has image, label_map, instance_map" in capsys.readouterr().out
 
 
+@pytest.mark.integration
 def test_a_reader_that_closes_early_is_no_error(tmp_path):
     root = write_synthetic_dataset(tmp_path / "in", num_train=2, num_val=1)
     command = f"{sys.executable} -m dpsims_hf.data.inspect {root} --classes_file ade20k | head -n 1"

@@ -12,6 +12,9 @@ from dpsims_hf.training.checkpoints import list_checkpoints
 from dpsims_hf.training.processes import Request, check_processes, requested_processes
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 
 

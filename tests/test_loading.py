@@ -35,6 +35,9 @@ from dpsims_hf.training.batches import TrainingBatches
 from dpsims_hf.training.options import resolve_options
 
 
+pytestmark = pytest.mark.integration
+
+
 SIZE = (32, 64)
 TRANSFORM = JointTransform(SIZE, (1.1, 1.1))
 

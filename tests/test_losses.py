@@ -284,7 +284,10 @@ def test_all_terms_are_computed_in_float32():
 # Numbers of the original programs
 
 
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the originals' tensors are not here")
+@pytest.mark.skipif(
+    not REFERENCE.is_dir(),
+    reason="no ../shared/reference: tensors of the original programs, not part of the repository",
+)
 @pytest.mark.parametrize("family", ["oasis", "dpgan"])
 def test_losses_are_those_of_the_original_programs(family: str):
     folder = REFERENCE / f"{family}_square"

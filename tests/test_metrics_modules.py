@@ -13,15 +13,20 @@ from PIL import Image
 from dpsims_hf.evaluation import feature_set, fid, improved_precision_recall, kid
 
 
+pytestmark = pytest.mark.integration
+
+
 METRICS = Path(__file__).parents[1] / "metrics"
 NAMES = (
     "color_texture_distance",
     "fid",
+    "grid_artifacts",
     "kid",
     "lpips_diversity",
     "ms_ssim_diversity",
     "precision_recall",
     "semantic_consistency",
+    "variety",
 )
 
 
@@ -64,6 +69,24 @@ CASES = {
         lambda: {"predictions": photos(6, 0), "references": photos(6, 1), "label_maps": label_maps(6, 2)},
         {},
         {"num_labels": 3, "ignore_index": 1},
+    ),
+    "grid_artifacts": (
+        lambda: {
+            "predictions": photos(6, 0, (48, 64)),
+            "references": photos(6, 1, (48, 64)),
+            "label_maps": [np.full((48, 64), i % 3, dtype=np.uint8) for i in range(6)],
+        },
+        {},
+        {"num_labels": 3, "ignore_index": 1},
+    ),
+    "variety": (
+        lambda: {
+            "predictions": [photos(3, i) for i in range(6)],
+            "references": photos(6, 9),
+            "label_maps": label_maps(6, 2),
+        },
+        {"distance": distance},
+        {"num_labels": 3, "ignore_index": 1, "similar_photos": 3},
     ),
     "lpips_diversity": (lambda: {"predictions": [photos(3, i) for i in range(6)]}, {"distance": distance}, {}),
     "ms_ssim_diversity": (lambda: {"predictions": [photos(3, i, (11, 14)) for i in range(6)]}, {"scales": 1}, {}),
@@ -282,3 +305,61 @@ def test_diversity_errors_name_the_cause():
     with pytest.raises(ValueError, match="scales or similarity differ"):
         metric.add(prediction=photos(2, 0, (22, 22)), scales=1)
     assert metric.compute()["scales"] == 2
+
+
+def test_grid_artifacts_of_processes_and_of_the_larger_window():
+    inputs = CASES["grid_artifacts"][0]()
+    expected = load("grid_artifacts").compute(**inputs, num_labels=3)
+    main, other = load("grid_artifacts"), load("grid_artifacts")
+    for metric, rows in ((main, [0, 2, 4, 1]), (other, [1, 3, 5])):  # 1 twice: padding
+        metric.add_batch(**{name: [values[i] for i in rows] for name, values in inputs.items()}, indices=rows)
+    main.real.merge(other.real)
+    main.fake.merge(other.fake)
+    assert main.compute(num_labels=3) == expected and expected["num_windows"] == 6 * 2 * 3
+    larger = load("grid_artifacts", window=64, cycles=(4, 8, 16, 32))
+    assert larger.compute(**inputs, num_labels=3)["grid_artifacts"] is None  # the images are 48 pixels high
+    with pytest.raises(ValueError, match="label_maps is missing"):
+        larger.add_batch(predictions=inputs["predictions"])
+    with pytest.raises(ValueError, match=r"image is \(48, 64\) and label map \(10, 12\)"):
+        larger.add(prediction=inputs["predictions"][0], label_map=label_maps(1, 0)[0])
+
+
+def test_variety_by_hand_and_of_processes():
+    inputs = CASES["variety"][0]()
+    options = {"num_labels": 3, "similar_photos": 2}
+    expected = load("variety").compute(**inputs, distance=distance, **options)
+    first = torch.from_numpy(np.stack(inputs["predictions"][0])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pairs = [float((first[a] - first[b]).abs().mean()) for a, b in ((0, 1), (0, 2), (1, 2))]
+    metric = load("variety")
+    metric.add(prediction=inputs["predictions"][0], label_map=inputs["label_maps"][0], distance=distance)
+    metric.add_batch(references=inputs["references"], label_maps=inputs["label_maps"], distance=distance)
+    one = metric.compute(**options)
+    assert one["feature_spread"] == pytest.approx(np.mean(pairs), rel=1e-6) and one["num_label_maps"] == 1
+    assert one["feature_spread_real_photos"] == expected["feature_spread_real_photos"] > 0
+    assert one["color_spread_real_photos"] == expected["color_spread_real_photos"]
+    without = load("variety").compute(**inputs, **options)
+    assert without["feature_spread"] is None and without["color_spread"] == expected["color_spread"]
+
+    main, other = load("variety"), load("variety")
+    for metric, rows in ((main, [5, 2, 4, 1]), (other, [1, 3, 0])):  # 1 twice: padding
+        part = {name: [values[i] for i in rows] for name, values in inputs.items()}
+        metric.add_batch(**part, indices=rows, distance=distance)
+    main.real.merge(other.real)
+    main.fake.merge(other.fake)
+    main.photos |= other.photos
+    assert main.compute(**options) == expected
+
+
+def test_variety_errors_name_the_cause():
+    inputs = CASES["variety"][0]()
+    metric = load("variety")
+    metric.add_batch(**{name: values[:2] for name, values in inputs.items()})
+    with pytest.raises(ValueError, match="distance differs from the earlier calls"):
+        metric.add_batch(**inputs, distance=distance)
+    with pytest.raises(ValueError, match="predictions and label_maps: give as many"):
+        metric.add_batch(predictions=inputs["predictions"], label_maps=inputs["label_maps"][1:])
+    with pytest.raises(ValueError, match="references and label_maps: give as many"):
+        metric.add_batch(references=inputs["references"])
+    with pytest.raises(ValueError, match="at least 2 images per label map, not 1"):
+        metric.add(prediction=photos(1, 0), label_map=inputs["label_maps"][0])
+    assert metric.compute(num_labels=3)["num_label_maps"] == 2

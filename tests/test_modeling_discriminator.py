@@ -149,7 +149,9 @@ def test_weights_of_another_network_are_refused(tmp_path):
         make().load_backbone_weights(tmp_path / "w.safetensors")
 
 
-@pytest.mark.skipif(not SHARED_WEIGHTS.is_file(), reason="needs the shared pre-trained weights")
+@pytest.mark.skipif(
+    not SHARED_WEIGHTS.is_file(), reason="no ../shared/weights: pre-trained backbones, not part of the repository"
+)
 def test_real_weights_change_the_features():
     backbone = FrozenBackbone("mobilenetv2_100", {"pad_type": "same"}, None, [0.5] * 3, [0.5] * 3)
     before = backbone.fingerprint()

@@ -16,6 +16,9 @@ from dpsims_hf.space_repository import write_space
 from dpsims_hf.training.pushes import BackgroundPush
 
 
+pytestmark = pytest.mark.integration
+
+
 PUSH = ("-m", "dpsims_hf.hub", "push")
 # What a stranger has: transformers, a name, and no package of ours.
 STRANGER = """
@@ -81,10 +84,17 @@ def test_a_stranger_loads_a_revision_by_name_and_gets_the_same_image(tmp_path, h
 @pytest.mark.parametrize(
     ("token", "repo_id", "words"),
     [
-        ("hf_wrong", "user/model", "the Hub refused the token; run `hf auth login`, or set HF_TOKEN"),
+        pytest.param(
+            "hf_wrong",
+            "user/model",
+            "the Hub refused the token; run `hf auth login`, or set HF_TOKEN",
+            marks=pytest.mark.slow,
+        ),
         ("hf_reader", "user/model", "this token may not write to user/model; take one with write access"),
-        ("hf_x", "no/such/name", "'no/such/name' is no repository name: write user/name"),
-        ("hf_x", "name", "'name' is no repository name: write user/name"),
+        pytest.param(
+            "hf_x", "no/such/name", "'no/such/name' is no repository name: write user/name", marks=pytest.mark.slow
+        ),
+        pytest.param("hf_x", "name", "'name' is no repository name: write user/name", marks=pytest.mark.slow),
     ],
 )
 def test_refusals_are_one_line_and_change_nothing(tmp_path, hub, tiny_checkpoint_dir, token, repo_id, words):
@@ -95,7 +105,8 @@ def test_refusals_are_one_line_and_change_nothing(tmp_path, hub, tiny_checkpoint
     assert not hub.repositories and content(tiny_checkpoint_dir) == before
 
 
-@pytest.mark.parametrize("moment", [pytest.param("/lfs/", marks=pytest.mark.slow), "/commit/"])
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["/lfs/", "/commit/"])
 def test_a_server_that_goes_away_leaves_both_sides_as_they_were(tmp_path, hub, tiny_checkpoint_dir, moment):
     before = content(tiny_checkpoint_dir)
     hub.dies_in = moment

@@ -22,6 +22,9 @@ from dpsims_hf import (
 from dpsims_hf.hub import save_model_folder
 
 
+pytestmark = pytest.mark.integration
+
+
 SIZE = (32, 64)
 SEEDS = (0, 1, 2)
 
@@ -199,6 +202,7 @@ def test_the_discriminator_asks_for_timm_and_works_with_it(bare, folder):
     assert np.array_equal(arrays["whole_segmented"], labels)
 
 
+@pytest.mark.slow
 def test_the_card_runs_in_the_folder(folder, tmp_path):
     """Every python block of README.md, run as it stands, without this package on the path."""
     blocks = [part.split("```")[0] for part in (folder / "README.md").read_text().split("```python\n")[1:]]

@@ -19,6 +19,9 @@ from dpsims_hf import (
 from dpsims_hf.hub import save_model_folder
 
 
+pytestmark = pytest.mark.slow
+
+
 SIZE = (32, 64)
 BARE_PROCESS = """
 import os, re, sys
@@ -44,7 +47,7 @@ np.savez(out + "/outputs.npz", images=images, segmented=pipe.segment(inputs["pho
 
 @pytest.mark.parametrize(
     ("generator_class", "discriminator_class"),
-    [pytest.param(OASISGenerator, OASISDiscriminator, marks=pytest.mark.slow), (DPGANGenerator, DPGANDiscriminator)],
+    [(OASISGenerator, OASISDiscriminator), (DPGANGenerator, DPGANDiscriminator)],
 )
 def test_same_images_and_labels_without_the_package(tmp_path, generator_class, discriminator_class):
     torch.manual_seed(0)

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +56,7 @@ def test_every_public_forward_documents_itself():
                 assert docstring, f"{path.name}:{node.lineno}: forward without docstring"
 
 
+@pytest.mark.integration
 def test_import_is_light_and_registers_the_auto_classes():
     code = (
         "import sys, dpsims_hf\n"
@@ -68,3 +71,23 @@ def test_import_is_light_and_registers_the_auto_classes():
     # transformers itself may import accelerate when it is installed; nothing else may come.
     assert set(ast.literal_eval(heavy + "]")) <= {"accelerate"}, result.stdout
     assert rest.split() == ["3", "DPSIMSDiscriminator"]
+
+
+def requirements(file: str) -> dict[str, Requirement]:
+    """The lines of a requirements or constraints file, by name."""
+    lines = [line.split("#")[0].strip() for line in (ROOT / file).read_text().splitlines()]
+    found = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return {canonicalize_name(one.name): one for one in found}
+
+
+def test_constraints_pin_one_version_of_everything_that_is_required():
+    pins = requirements("constraints.txt")
+    for name, pin in pins.items():
+        [one] = pin.specifier
+        assert one.operator == "==" and not one.version.endswith("*") and "+" not in one.version, name
+        assert pin.url is None and not pin.extras and pin.marker is None, name
+    for name, required in (requirements("requirements.txt") | requirements("requirements-dev.txt")).items():
+        [pin] = pins[name].specifier
+        assert required.specifier.contains(pin.version), f"{required} does not allow {pins[name]}"
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
+    assert "-c constraints.txt" in (ROOT / ".ci" / "run").read_text()

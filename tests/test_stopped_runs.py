@@ -16,6 +16,10 @@ from dpsims_hf.training.checkpoints import list_checkpoints
 from dpsims_hf.training.interruption import quiet_worker
 
 
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.slow
 def test_two_runs_into_one_folder_refuse_and_kill_9_frees_it(tiny_dataset_dir: Path, tmp_path: Path):
     output = tmp_path / "out"
     first = Run(tiny_dataset_dir, output, *FOREVER, "--set", "data.workers=1")
@@ -31,7 +35,7 @@ def test_two_runs_into_one_folder_refuse_and_kill_9_frees_it(tiny_dataset_dir: P
     succeed(tiny_dataset_dir, output, *LATEST, "--max_train_steps", str(step + 1))
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_good_checkpoint(
     tiny_dataset_dir: Path, tmp_path: Path, processes: int
 ):
@@ -46,6 +50,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_good_checkpoint(
     assert [path.name for path in list_checkpoints(output)] == ["checkpoint-1"]
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_not_saved(tiny_dataset_dir: Path, tmp_path: Path):
     """The step that broke them had finite losses."""
     output = tmp_path / "out"
@@ -57,7 +62,7 @@ def test_weights_that_are_not_finite_are_not_saved(tiny_dataset_dir: Path, tmp_p
     assert [path.name for path in list_checkpoints(output)] == ["checkpoint-1"]
 
 
-@pytest.mark.parametrize(("processes", "workers"), [(1, 1), (2, 0)])
+@pytest.mark.parametrize(("processes", "workers"), [pytest.param(1, 1, marks=pytest.mark.slow), (2, 0)])
 def test_a_sample_that_breaks_during_the_run_is_named_and_nothing_is_lost(
     tiny_dataset_dir: Path, tmp_path: Path, processes: int, workers: int
 ):
@@ -93,20 +98,6 @@ def test_a_loader_worker_dies_of_its_trainers_signal_alone():
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
-
-
-def test_a_damaged_checkpoint_is_named_with_those_that_are_complete(tiny_dataset_dir: Path, tmp_path: Path):
-    output = tmp_path / "out"
-    succeed(tiny_dataset_dir, output, "--max_train_steps", "2", "--checkpointing_steps", "1")
-    for name in ("model.safetensors", "training_state/optimizer.bin", "training_state/progress.json"):
-        file = output / "checkpoint-2" / name
-        content = file.read_bytes()
-        file.write_bytes(content[: len(content) // 2])
-        run = Run(tiny_dataset_dir, output, *LATEST, "--max_train_steps", "3")
-        assert run.wait() == [2]
-        assert f"error: {output}/checkpoint-2 is damaged and cannot be loaded" in run.text
-        assert "move it away, complete are: checkpoint-1" in run.text
-        file.write_bytes(content)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,9 @@ from dpsims_hf.training.batches import TrainingBatches
 from dpsims_hf.training.options import resolve_options
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 SIZE = (16, 32)
 SHARD_ROWS = (12, 9, 11)  # three files, the rows in groups of 4: eight shards

@@ -13,10 +13,14 @@ from training_runs import FOREVER, LATEST, Run, assert_whole, leftovers, step_of
 from dpsims_hf.training.checkpoints import list_checkpoints
 
 
+pytestmark = pytest.mark.integration
+
+
 # Names that stand there at some moment of a save: models being written, the state beside them.
 MOMENTS = ["..checkpoint-*.partial", ".checkpoint-*.incomplete/training_state"]
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_loses_at_most_the_steps_since_the_last_checkpoint(
     tiny_dataset_dir: Path, tmp_path: Path
 ):
@@ -70,7 +74,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
     if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
+        pytest.skip("a full disk is a small file system: needs the right to mount one")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
@@ -107,7 +111,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_training_goes_on(
         run.kill()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_last_checkpoint_that_cannot_be_written_ends_the_run_with_an_error(
     tiny_dataset_dir: Path, tmp_path: Path, processes: int
 ):

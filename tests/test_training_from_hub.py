@@ -3,6 +3,8 @@
 as a stream, and every checkpoint arrives with its card and tag.
 """
 
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +19,9 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load
 
 from dpsims_hf.data.synthetic import write_synthetic_dataset
+
+
+pytestmark = pytest.mark.slow
 
 
 TRAIN = (str(ROOT / "train_accelerate.py"), "--recipe", "tiny", "--backbone_weights", "random", "--cpu")
@@ -92,7 +97,6 @@ def test_the_cards_snippets_run_for_a_stranger(hub, home, trained):
     assert pictures == ["image.png", "image_0.png", "image_1.png", "image_2.png", "image_3.png", "label_map.png"]
 
 
-@pytest.mark.slow
 def test_a_stream_trains_by_name(hub, home):
     run = hub.run(
         home, *TRAIN, *SHORT, "--dataset_name", "user/streets", "--output_dir", str(home / "stream"),
@@ -101,6 +105,11 @@ def test_a_stream_trains_by_name(hub, home):
     assert run.returncode == 0, run.stderr[-3000:]
     numbers = (home / "stream" / "metrics.jsonl").read_text()
     assert numbers.count("\n") >= 1 and (home / "stream" / "checkpoint-2" / "model.safetensors").is_file()
+    known = json.loads((home / "stream" / "checkpoint-2" / "training_state" / "data.json").read_text())
+    files = hub.repositories["dataset", "user/streets"].files
+    assert known["unit"] == "files" and len(known["rows"]) == 1
+    for name, sizes, content_id in known["rows"]:
+        assert sizes == [len(files[name])] and content_id == hashlib.sha1(files[name]).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +126,6 @@ def test_what_cannot_work_stops_before_training(hub, home, arguments, token, wor
     assert error.startswith("error: ") and words in error and "step 1" not in run.stdout
 
 
-@pytest.mark.slow
 def test_a_server_that_goes_away_costs_the_push_and_not_the_run(home, tmp_path, tiny_dataset_dir):
     with hub_server() as server:
         server.dies_in = "/commit/"

@@ -21,6 +21,9 @@ from transformers import AutoModel
 import train_accelerate
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 TERMS = {"d_real", "d_fake", "g_gan", "g_contrastive", "g_diversity", "diversity_ratio", "image_difference"}
 OASIS_TERMS = {"d_real", "d_fake", "d_labelmix", "g_gan", "image_difference"}
@@ -290,6 +293,7 @@ def subprocess_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_run_continues(tiny_dataset_dir: Path, tmp_path: Path):
     command = [sys.executable, "train_accelerate.py", "--recipe", "tiny", "--backbone_weights", "random", "--cpu"]
     command += ["--train_dir", str(tiny_dataset_dir), "--output_dir", str(tmp_path), "--report_to", "jsonl"]

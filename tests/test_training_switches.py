@@ -24,6 +24,9 @@ from dpsims_hf import (
 from dpsims_hf.training.options import parse_override, resolve_options
 
 
+pytestmark = pytest.mark.integration
+
+
 STEPS = ("--max_train_steps", "2", "--set", "training.batch_norm_refresh_batches=1")
 GENERATORS = [
     (DPSIMSGenerator, DPSIMSGeneratorConfig),

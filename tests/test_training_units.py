@@ -17,7 +17,7 @@ from dpsims_hf.training.ema import ExponentialMovingAverage, refresh_batch_norm
 from dpsims_hf.training.families import FAMILIES, get_family
 from dpsims_hf.training.objective_dpsims import DPSIMSObjective
 from dpsims_hf.training.options import RunOptions, parse_override, resolve_options
-from dpsims_hf.training.recipes import RECIPES
+from dpsims_hf.training.recipes import RECIPES, counterpart, get_recipe
 from dpsims_hf.training.step import Trainer, frozen
 
 
@@ -204,7 +204,7 @@ def test_a_swap_is_named_in_the_sources():
     options = options_of(
         "oasis/camvid_small", "discriminator.feature_conditioning=none", discriminator_family="dpsims"
     )
-    assert options.discriminator["backbone"] == "mobilenetv2_100"
+    assert options.discriminator["backbone"] == "tf_efficientnet_lite1"
     assert options.source("discriminator.backbone").startswith("recipe dpsims/camvid_small: ")
     assert options.source("generator.preset").startswith("recipe oasis/camvid_small: ")
     assert options.discriminator["feature_conditioning"] == "none"
@@ -327,3 +327,8 @@ def test_the_pretrained_discriminator_checks_the_crop_too():
     options = options_of("oasis/tiny", "data.image_size=[40,64]", discriminator_family="dpsims")
     with pytest.raises(ValueError, match=r"data.image_size .for the dpsims-discriminator. is 40x64"):
         build_networks(argparse.Namespace(backbone_weights="random"), options, SYNTHETIC_SPEC)
+
+
+def test_a_swap_without_settings_for_the_data_is_refused():
+    with pytest.raises(ValueError, match="there is no dpsims recipe for nowhere.*dpsims has recipes for ade20k"):
+        counterpart(dataclasses.replace(get_recipe("oasis/tiny"), dataset="nowhere"), "dpsims")

@@ -16,6 +16,9 @@ from dpsims_hf.training.losses import class_weights
 from dpsims_hf.training.objective_base import AdversarialLossWeights, AdversarialObjective
 
 
+pytestmark = pytest.mark.integration
+
+
 EXACT = ("--set", "loss.global_class_weights=true", "--set", "training.batch_norm_refresh_batches=1")
 JOINED = ("--train_batch_size", "4")
 HALVED = ("--train_batch_size", "2")
@@ -45,14 +48,8 @@ def relative(ours: torch.Tensor, expected: torch.Tensor) -> float:
     return float((ours - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize(
-    ("recipe", "accumulation"),
-    [
-        ("tiny", 1),
-        pytest.param("tiny", 2, marks=pytest.mark.slow),
-        pytest.param("dpgan/tiny", 2, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("recipe", "accumulation"), [("tiny", 1), ("tiny", 2), ("dpgan/tiny", 2)])
 def test_two_processes_equal_one_with_the_joined_batch(
     tiny_dataset_dir: Path, tmp_path: Path, recipe: str, accumulation: int
 ):
@@ -101,6 +98,7 @@ def test_class_weights_are_each_processes_own_or_those_of_all(tmp_path: Path):
     torch.testing.assert_close(class_weights(labels[:, 0], 4, 3).tolist(), joined)
 
 
+@pytest.mark.slow
 def test_processes_weigh_classes_by_themselves_unless_asked(tiny_dataset_dir: Path, tmp_path: Path):
     common = ["--max_train_steps", "1", *HALVED, "--set", "training.batch_norm_refresh_batches=1"]
     losses = []
@@ -133,6 +131,7 @@ def test_a_run_goes_on_with_other_processes(tiny_dataset_dir: Path, tmp_path: Pa
     assert ours == pytest.approx(expected, rel=1e-2, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_not_exact_is_said(tiny_dataset_dir: Path, tmp_path: Path):
     succeed(tiny_dataset_dir, tmp_path / "out", *HALVED, "--max_train_steps", "1")
     continued = ["--resume_from_checkpoint", "latest", "--max_train_steps", "2"]
@@ -144,7 +143,7 @@ def test_what_is_not_exact_is_said(tiny_dataset_dir: Path, tmp_path: Path):
     assert progress["data"] == {"draws": 8}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)])
 def test_a_signal_to_one_process_stops_both(tiny_dataset_dir: Path, tmp_path: Path, number: int):
     run = Run(tiny_dataset_dir, tmp_path / "out", "--max_train_steps", "100000", processes=2)
     run.until_step(2)

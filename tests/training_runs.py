@@ -46,7 +46,7 @@ def _main(arguments: list[str], environment: dict[str, str], log: str, largest_f
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     import train_accelerate
 
-    sys.exit(train_accelerate.main(arguments))
+    train_accelerate.run(arguments)
 
 
 def run_here(

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from gradio.components.api_component import Api
 from gradio_client.utils import python_type_to_json_schema
-from PIL import Image
 
-from ..pipeline_noise import Selection, check_has_noise, walk_noise
 from .endpoints import DECODE, EVALUATE, GENERATE, INTERPOLATE, SEGMENT, Endpoint, Value
 from .evaluation_request import SECONDS as EVALUATION_SECONDS
 from .evaluation_request import run_evaluation
@@ -36,9 +34,9 @@ from .scenes import (
     consecutive,
     file_stem,
     render,
-    seed_noise,
+    walk,
 )
-from .session import EVALUATION, UploadedFile, in_words, on_gpu
+from .session import EVALUATION, LONG, LocalFiles, UploadedFile, WithoutStub, in_words, on_gpu
 from .snippets import resample_seed
 
 
@@ -50,16 +48,23 @@ def api_endpoints(library: ModelLibrary) -> None:
     """Register them inside an open `gr.Blocks`; nothing of it is seen on the page."""
     handlers = _Handlers(library, gr.File(visible=False).GRADIO_CACHE)
     served = PUBLIC | {"concurrency_id": "api", "concurrency_limit": WAITING_CALLS}
-    for endpoint, handler in (
-        (GENERATE, handlers.generate),
-        (INTERPOLATE, handlers.interpolate),
-        (SEGMENT, handlers.segment),
+    walks = PUBLIC | LONG | {"api_visibility": "public"}  # in the places of the page's long requests
+    for endpoint, handler, options in (
+        (GENERATE, handlers.generate, served),
+        (INTERPOLATE, handlers.interpolate, walks),
+        (SEGMENT, handlers.segment, served),
     ):
-        _serve(endpoint, in_words(_model_first(library, handler, on_gpu(handler)), html=False), served)
-    evaluate = on_gpu(handlers.evaluate, seconds=EVALUATION_SECONDS, alone=False)
+        _serve(endpoint, in_words(_model_first(library, handler, on_gpu(handler)), html=False), options)
+    evaluate = on_gpu(handlers.evaluate, seconds=EVALUATION_SECONDS)
     evaluate = in_words(_model_first(library, handlers.evaluate, evaluate), html=False)
     _serve(EVALUATE, evaluate, PUBLIC | EVALUATION | {"api_visibility": "public"})
     _serve(DECODE, in_words(handlers.decode, html=False), PUBLIC)
+
+
+class LocalApi(LocalFiles, Api, metaclass=WithoutStub):
+    """A value of a request."""
+
+    is_template = True
 
 
 def _model_first(library: ModelLibrary, handler: Callable, run: Callable) -> Callable:
@@ -82,7 +87,7 @@ def _serve(endpoint: Endpoint, handler: Callable, options: dict[str, Any]) -> No
             inputs.append(UploadedFile(label=parameter.name, visible=False))
         else:
             schema = python_type_to_json_schema(hints[parameter.name]) | {"additional_description": parameter.text}
-            inputs.append(Api(parameter.default, schema, parameter.name))
+            inputs.append(LocalApi(parameter.default, schema, parameter.name))
     outputs = [_output(value) for value in endpoint.returns]
     gr.Button(visible=False).click(
         handler, inputs, outputs, api_name=endpoint.name, api_description=endpoint.description, **options
@@ -219,36 +224,6 @@ class _Handlers:
         path = folder / f"{name}_labels.png"
         index_png(label_map).save(path)
         return str(path)
-
-
-def walk(
-    model: LoadedModel,
-    scene: Scene,
-    seeds: tuple[int, int],
-    steps: int,
-    labels: list[str] | None,
-    deadline: Deadline,
-) -> list[Image.Image]:
-    """The images of `pipe.interpolate` bit for bit, with a look at the clock before each.
-
-    Args:
-        model: it draws.
-        scene: the label map.
-        seeds: of the ends.
-        steps: images, both ends included.
-        labels: names of the classes that walk; None for all pixels.
-        deadline: raises once it is too late.
-    """
-    check_has_noise(model.pipe.generator_model.config.noise_dim)
-    label_map = torch.from_numpy(scene.label_map.astype(np.int64))
-    regions = Selection(labels=labels).region_map(label_map, model.processor.id2label)
-    start, end = (seed_noise(model, seed) for seed in seeds)
-    images = []
-    for noises, chosen in walk_noise(start, end, steps, labels is not None, regions):
-        for noise in noises.split(1):
-            deadline.check()
-            images += model.pipe(label_map.numpy(), noise=noise, resample_regions=chosen, size=_size(label_map)).images
-    return images
 
 
 def _checked_name(name: Any) -> str | None:

@@ -4,27 +4,28 @@
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from .api import api_endpoints
 from .evaluate_tab import evaluate_tab
-from .limits import MAX_ARCHIVE_BYTES
+from .guard import SWEEP_SECONDS, Guard
+from .limits import MAX_ARCHIVE_BYTES, MAX_WAITING, STORED_SECONDS
 from .mask_upload_tab import mask_upload_tab
 from .model_library import LoadedModel, ModelLibrary
 from .model_tabs import card_tab, palette_tab, picker
+from .page import Page
 from .photo_tab import photo_tab
 from .python_tab import python_tab
 from .scenes import Scene
-from .session import CAREFUL, HEAVY, LIGHT, in_words, new_session
+from .session import CAREFUL, HEAVY, LIGHT, LONG, in_words, new_session
 from .sketch_tab import sketch_tab
 from .style import css, theme
 from .vary_tab import vary_tab
 
 
-CACHE_SECONDS = 3600  # files that were made or uploaded are deleted after it
-MAX_WAITING = 128  # requests in the queue, all visitors together
-QUIET = {"show_progress": "hidden"} | HEAVY
+QUIET = {"show_progress": "hidden"}
 SESSIONS = 300  # visitors whose state is kept, about half a megabyte each; who came first is forgotten first
-THREADS = 40  # requests that only decode or move values run beside each other
+THREADS = 80  # more than the events that run a model can hold while they wait for their turn
 
 
 def build_demo(library: ModelLibrary) -> gr.Blocks:
@@ -36,7 +37,7 @@ def build_demo(library: ModelLibrary) -> gr.Blocks:
     Returns:
         Blocks with a queue, not launched. `launch(**launch_options())` gives it the theme.
     """
-    with gr.Blocks(title="DP-SIMS", analytics_enabled=False, delete_cache=(CACHE_SECONDS, CACHE_SECONDS)) as demo:
+    with Page(title="DP-SIMS", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, STORED_SECONDS)) as demo:
         api_endpoints(library)  # first, so that no event of the page takes one of their names
         session = new_session()
         picker(library, session)
@@ -64,7 +65,7 @@ def build_demo(library: ModelLibrary) -> gr.Blocks:
             handler, inputs, outputs = vary.refresh
             shown = button.click(lambda: gr.Tabs(selected="vary"), None, tabs, **LIGHT)
             shown = shown.then(handler, inputs, outputs, show_progress="hidden", **CAREFUL)
-            shown.success(*vary.fill, **QUIET)
+            shown.success(*vary.fill, **QUIET, **LONG)
         # Who comes back to a tab means the map on it.
         for page, tab in ((sketch_page, sketch), (photo_page, photo)):
             page.select(_SceneOf(library).canvas, [session.model, tab.canvas, tab.name], session.scene, **LIGHT)
@@ -72,9 +73,9 @@ def build_demo(library: ModelLibrary) -> gr.Blocks:
         edited = upload.edit.click(
             in_words(to_canvas), upload.scene, [sketch.canvas, sketch.name, tabs, session.scene], **CAREFUL
         )
-        edited.success(*sketch.draw, **QUIET)
-        demo.load(*sketch.draw, **QUIET)
-    return demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4)
+        edited.success(*sketch.draw, **QUIET, **HEAVY)
+        demo.load(*sketch.draw, **QUIET, **HEAVY)
+    return demo.queue(max_size=MAX_WAITING, default_concurrency_limit=4, api_open=False)
 
 
 class _SceneOf:
@@ -95,7 +96,7 @@ def to_canvas(scene: Scene | None) -> tuple[Any, str, gr.Tabs, Scene]:
 
 
 def launch_options() -> dict[str, Any]:
-    """Arguments of `launch` that belong to the page: look, upload limit, footer."""
+    """Arguments of `launch` that belong to the page: look, upload limits, what strangers may ask, footer."""
     return {
         "theme": theme(),
         "css": css(),
@@ -104,6 +105,8 @@ def launch_options() -> dict[str, Any]:
         "state_session_capacity": SESSIONS,
         "show_error": True,
         "footer_links": ["api"],
+        "enable_monitoring": False,
+        "app_kwargs": {"middleware": [Middleware(Guard)]},
     }
 
 

@@ -88,7 +88,8 @@ class ClassNames:
                 )
             return value
         if found is None:
-            near = difflib.get_close_matches(value[:60], self.labels, n=1) if isinstance(value, str) else []
+            labels = [label[:60] for label in self.labels[:1000]]  # comparing is quadratic in the lengths
+            near = difflib.get_close_matches(value[:60], labels, n=1) if isinstance(value, str) else []
             hint = f"did you mean {near[0]!r}? " if near else ""
             shown = reprlib.repr(value)  # short, however long or deep
             raise ValueError(f"{shown} is no class of this model; {hint}its classes: {listing(self.labels)}")

@@ -60,7 +60,7 @@ def evaluate_tab(library: ModelLibrary, session: Session) -> Evaluate:
     answer = [report, more, pictures, charts, *files]
     inputs = [session.model, source, archive, measures, downloads, segmenter, seeds]
     run.click(
-        on_gpu(in_words(handlers.evaluate), seconds=SECONDS, alone=False),
+        on_gpu(in_words(handlers.evaluate), seconds=SECONDS),
         inputs,
         answer,
         show_progress_on=report,
@@ -209,7 +209,7 @@ class _Handlers:
             check_seeds(seeds or ""),
             progress.tqdm,
             segmenter_source(segmenter, self.library.local_folders) if segmenter else None,
-            Deadline(SECONDS),
+            Deadline(model.budget.evaluation_seconds),
         )
         results, report = self._files(evaluated)
         return (

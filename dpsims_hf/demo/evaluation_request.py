@@ -14,11 +14,13 @@ from .label_files import read_label_file
 from .limits import Upload, upload_name
 from .model_library import LoadedModel
 from .pair_archives import read_pairs
-from .photo_segmentation import discriminator_of
+from .photo_segmentation import check_segmenter, discriminator_of
 from .scenes import Deadline, check_seed
+from .turns import in_request, in_turns
 
 
 MAX_SEEDS = 5
+MAX_SEEDS_TEXT = 200  # characters
 SECONDS = 300  # a request may compute
 FEW_LABEL_MAPS = 500  # below, a sentence says what the numbers are worth
 # Number of classes, void left out -> the published segmenter for them; protocols know its input size and label table.
@@ -109,7 +111,12 @@ def run_evaluation(
     if any(METRICS[key].judged_by_discriminator for key in metrics):
         discriminator_of(model)
     names, pairs = _pairs(model, archive)
-    watched = _watched(progress, deadline or Deadline(SECONDS))
+    if in_request():
+        count = len(pairs) * len(seeds) * (PAIR_IMAGES if {"ms_ssim", "lpips"} & set(metrics) else 1)
+        if segmenter:
+            check_segmenter(segmenter)
+        model.cost.check(model.training_size, count, "pictures", model.budget.evaluation_seconds)
+    watched = _watched(progress, deadline or Deadline(model.budget.evaluation_seconds))
     try:
         results = evaluate_pairs(model.pipe, pairs, metrics, seeds, watched, names, batch_size=1, **networks)
     except ValueError as error:
@@ -131,6 +138,8 @@ def check_seeds(seeds: Iterable[Any] | str) -> tuple[int, ...]:
         ValueError: none, too many, or one that is no seed.
     """
     if isinstance(seeds, str):
+        if len(seeds) > MAX_SEEDS_TEXT:
+            raise ValueError(f"seeds: a text of {len(seeds):,} characters; write seeds like '0 1 2'")
         words = re.split(r"[\s,;]+", seeds.strip())
         wrong = [word for word in words if not re.fullmatch(r"[0-9]{1,12}", word)]
         if wrong:
@@ -209,7 +218,7 @@ def _watched(progress: Progress | None, deadline: Deadline) -> Progress:
     """A progress bar that also looks at the clock."""
 
     def watch(iterable: Iterable[Any], desc: str = "", total: int | None = None) -> Iterator[Any]:
-        for item in iterable if progress is None else progress(iterable, desc=desc, total=total):
+        for item in in_turns(iterable if progress is None else progress(iterable, desc=desc, total=total)):
             deadline.check()
             yield item
 

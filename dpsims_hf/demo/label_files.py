@@ -2,6 +2,7 @@
 """Uploaded label maps: a PNG in the model's label space, in a known data set's, or in the colours of a table."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -10,7 +11,14 @@ import numpy as np
 from PIL import Image
 
 from ..data.specs import DatasetSpec, label_presets
-from ..image_processing_files import listing, nearest_color
+from ..image_processing_files import (
+    count_values,
+    listing,
+    nearest_color,
+    packed_colors,
+    strips,
+    unpacked_colors,
+)
 from ..image_processing_semantic import SemanticImageProcessor
 from .color_tables import ClassNames, read_color_table
 from .limits import (
@@ -144,7 +152,7 @@ def read_label_file(
         label_map = _decode(image, reader, name, space, is_table=table is not None)
         translated: tuple[TranslatedClass, ...] = ()
         if table is not None:
-            label_map = np.asarray(table.ids, dtype=np.int64)[label_map]
+            _look_up(label_map, np.asarray(table.ids, dtype=np.int64))
         elif space:
             label_map, translated = _translate(label_map, label_space(space)[0], processor, name)
         facts = {} if census is None else census.facts(label_map, processor)
@@ -234,7 +242,14 @@ def _translate(
             f"{name}: this model has neither a class for {listing(lost)} of {spec.name} nor one for unknown things; "
             "save the file in colours and add a colour table that gives each a class of this model"
         )
-    return lookup[label_map], tuple(rows)
+    _look_up(label_map, lookup)
+    return label_map, tuple(rows)
+
+
+def _look_up(label_map: np.ndarray, table: np.ndarray) -> None:
+    """Other ids in place: a copy of the largest map takes 200 MB."""
+    for rows, part in strips(label_map):
+        label_map[rows] = table[part]
 
 
 class _Census:
@@ -250,29 +265,33 @@ class _Census:
     """
 
     def __init__(self, image: Image.Image, reader: SemanticImageProcessor, name: str) -> None:
-        values = np.asarray(image)
-        self.packed = (values[..., 0].astype(np.int32) << 16) | (values[..., 1].astype(np.int32) << 8) | values[..., 2]
-        if image.mode == "RGBA":
-            self.packed[values[..., 3] == 0] = -1  # the colour under full transparency means nothing
-        counts = np.bincount(self.packed.ravel() + 1)[1:]
-        keys = np.flatnonzero(counts)
+        self.image = image
+        keys, counts = count_values((part[part >= 0] for _, part in self._packed()), MAX_COLORS)
         if len(keys) > MAX_COLORS:
-            raise ValueError(f"{name}: {len(keys):,} different colours; this is a photo or a drawing, no label map")
-        distance = nearest_color(_rgb(keys), np.asarray(reader.palette, dtype=np.int32))[1]
+            raise ValueError(
+                f"{name}: more than {MAX_COLORS:,} different colours; this is a photo or a drawing, no label map"
+            )
+        distance = nearest_color(unpacked_colors(keys), np.asarray(reader.palette, dtype=np.int32))[1]
         unmatched = distance > reader.color_tolerance**2
-        self.near = int(counts[keys[(distance > 0) & ~unmatched]].sum())
-        self.keys = keys[unmatched]
-        self.counts = counts[self.keys]
-        order = np.argsort(-self.counts, kind="stable")
-        self.keys, self.counts = self.keys[order], self.counts[order]
-        self.pixels = int(self.counts.sum())
-        if MAX_UNMATCHED_PIXELS < self.pixels <= self.packed.size // 2:  # of more it is refused at once
-            rows = zip(_rgb(self.keys[:5]).tolist(), self.counts[:5].tolist(), strict=True)
+        self.near = int(counts[(distance > 0) & ~unmatched].sum())
+        order = np.argsort(-counts[unmatched], kind="stable")
+        self.keys, self.counts = keys[unmatched][order], counts[unmatched][order]
+        self.pixels, size = int(self.counts.sum()), image.width * image.height
+        if MAX_UNMATCHED_PIXELS < self.pixels <= size // 2:  # of more it is refused at once
+            rows = zip(unpacked_colors(self.keys[:5]).tolist(), self.counts[:5].tolist(), strict=True)
             worst = ", ".join(f"{tuple(color)} x {count}" for color, count in rows)
             raise ValueError(
                 f"{name}: {self.pixels:,} pixels have unknown colours ({len(self.keys):,}, most often {worst}); "
                 f"at most {MAX_UNMATCHED_PIXELS:,} are matched to their neighbours: add a colour table, or scale down"
             )
+
+    def _packed(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows of colours as numbers; -1 under full transparency, where a colour means nothing."""
+        for rows, part in strips(self.image):
+            packed = packed_colors(part)
+            if part.shape[-1] == 4:
+                packed[part[..., 3] == 0] = -1
+            yield rows, packed
 
     def facts(self, label_map: np.ndarray, processor: SemanticImageProcessor) -> dict:
         """The fields of a LabelFile, with the classes that the colours were given in the final label map."""
@@ -284,22 +303,25 @@ class _Census:
                 f"{self.pixels} of {label_map.size} pixels ({len(self.keys)} colours) have no class's colour; each "
                 "was given the class of a neighbour that it is a blend of, or else of the nearest colour."
             )
-        top = np.sort(self.keys[:LISTED_COLORS])
-        mask = np.isin(self.packed, top)
-        cells = np.searchsorted(top, self.packed[mask]) * processor.num_labels + label_map[mask]
-        table = np.bincount(cells, minlength=len(top) * processor.num_labels).reshape(-1, processor.num_labels)
-        given = dict(zip(top.tolist(), table.argmax(axis=1).tolist(), strict=True)) if len(top) else {}
+        given = self._given(label_map, processor.num_labels)
         unmatched = tuple(
-            UnmatchedColor(tuple(_rgb(key).tolist()), int(count), processor.id2label[given[int(key)]])
+            UnmatchedColor(tuple(unpacked_colors(key).tolist()), int(count), processor.id2label[given[int(key)]])
             for key, count in zip(self.keys[:LISTED_COLORS], self.counts, strict=False)
         )
         totals = {"unmatched_colors": len(self.keys), "unmatched_pixels": self.pixels}
         return {"unmatched": unmatched, "notes": tuple(notes), **totals}
 
-
-def _rgb(packed: np.ndarray) -> np.ndarray:
-    """Colours as numbers 0xRRGGBB -> (..., 3) in 0..255."""
-    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+    def _given(self, label_map: np.ndarray, num_labels: int) -> dict[int, int]:
+        """The class that most pixels of each listed colour were given."""
+        top = np.sort(self.keys[:LISTED_COLORS])
+        if not len(top):
+            return {}
+        table = np.zeros(len(top) * num_labels, dtype=np.int64)
+        for rows, packed in self._packed():
+            mask = np.isin(packed, top)
+            cells = np.searchsorted(top, packed[mask]) * num_labels + label_map[rows][mask]
+            table += np.bincount(cells, minlength=len(table))
+        return dict(zip(top.tolist(), table.reshape(-1, num_labels).argmax(axis=1).tolist(), strict=True))
 
 
 __all__ = [

@@ -31,6 +31,18 @@ MAX_RATIO = 100  # bytes unpacked per byte packed; images are packed already
 MAX_PAIRS = 64  # photos with label maps
 MAX_ARCHIVE_PIXELS = 40_000_000  # of all photos together; a pair needs 11 bytes per pixel
 
+MAX_REQUEST_BYTES = 10_000_000  # of a request that is no upload; a painted map is the largest
+MAX_VISITOR_BYTES = 400_000_000  # that one visitor may upload within STORED_SECONDS
+MAX_UPLOADED_BYTES = 2_000_000_000  # all visitors together, likewise
+MAX_STORED_BYTES = 4_000_000_000  # of uploads and results on the disk
+STORED_SECONDS = 3600  # files that were made or uploaded are deleted after it
+MAX_WAITING = 128  # requests in the queue, all visitors together
+MAX_VISITOR_WAITING = 64  # of one visitor among them
+
+MAX_CARD_BYTES = 256_000  # of a model card; what comes after it is not shown
+MAX_CONFIG_BYTES = 1_000_000  # of a JSON file of a checkpoint
+MAX_REPOSITORY_FILES = 5000  # of a model's repository
+
 PHOTO_FORMATS = ("JPEG", "PNG", "WEBP")
 KNOWN_FORMATS = (*PHOTO_FORMATS, "GIF", "BMP", "TIFF")  # Pillow tries no other on an upload
 Upload = str | os.PathLike | BinaryIO
@@ -50,7 +62,7 @@ def upload_name(file: Upload, name: str | None = None) -> str:
     """What messages call a file: its name without folder, printable, not longer than a line."""
     if name is None:
         name = os.fspath(file) if isinstance(file, (str, os.PathLike)) else "the file"
-    stem = re.sub(r"[^\w .,()+#@=-]", "_", re.split(r"[/\\]", str(name))[-1]).strip()
+    stem = re.sub(r"[^\w .,()+#@=-]", "_", re.split(r"[/\\]", str(name))[-1][-1000:]).strip()
     return stem if len(stem) <= 80 else f"{stem[:60]}...{stem[-16:]}"
 
 
@@ -161,27 +173,37 @@ def check_photo(file: Upload, name: str | None = None) -> Image.Image:
         raise ValueError(f"{name}: a 16-bit grey image is no photo; save it with 8 bits per channel")
     load_pixels(image, name)
     try:
-        upright = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # a copy of a large photo takes 100 MB
     except Exception:  # damaged EXIF data: the pixels are fine
-        upright = image
-    return upright.convert("RGB")
+        pass
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 __all__ = [
     "LISTED_COLORS",
     "MAX_ARCHIVE_BYTES",
     "MAX_ARCHIVE_PIXELS",
+    "MAX_CARD_BYTES",
     "MAX_COLORS",
+    "MAX_CONFIG_BYTES",
     "MAX_DIRECTORY_BYTES",
     "MAX_ENTRIES",
     "MAX_FILE_BYTES",
     "MAX_PAIRS",
     "MAX_PIXELS",
     "MAX_RATIO",
+    "MAX_REPOSITORY_FILES",
+    "MAX_REQUEST_BYTES",
+    "MAX_STORED_BYTES",
     "MAX_TABLE_BYTES",
     "MAX_TABLE_ROWS",
     "MAX_UNMATCHED_PIXELS",
     "MAX_UNPACKED_BYTES",
+    "MAX_UPLOADED_BYTES",
+    "MAX_VISITOR_BYTES",
+    "MAX_VISITOR_WAITING",
+    "MAX_WAITING",
+    "STORED_SECONDS",
     "Upload",
     "check_photo",
     "load_pixels",

@@ -18,12 +18,16 @@ from ..configuration_base import GeneratorConfig
 from ..image_processing_files import resize_nearest
 from ..pipeline_checkpoint_folder import check_config_file, check_folder
 from ..pipeline_semantic_image_synthesis import SemanticImageSynthesisPipeline
-from ..publishing import errors_in_words
+from ..publishing import PublishError, errors_in_words
+from .budget import Budget, Cost, budget_from_environment, generator_cost
+from .model_download import HUB_SECONDS, check_download
 from .model_text import ModelText, read_model_text
+from .turns import in_request
 
 
 FAILURE_SECONDS = 60  # a name that could not be loaded is not tried again for so long
-HUB_SECONDS = 10  # for the Hub's answer whether there is such a repository
+MAX_FAILED = 1000  # such names that are remembered
+MAX_NAME = 500  # characters
 KEPT_MODELS = 3  # in memory at once, the default included
 MAX_STRETCH = 4  # longest side over the training size's longest side
 
@@ -34,12 +38,14 @@ class LoadedModel:
     Args:
         name: what people type to get it: a folder or a Hub id.
         pipe: its `SemanticImageSynthesisPipeline`, with a generator and a processor.
+        budget: of the page; None takes the environment's.
     """
 
-    def __init__(self, name: str, pipe: Any) -> None:
+    def __init__(self, name: str, pipe: Any, budget: Budget | None = None) -> None:
         self.name = name
         self.pipe = pipe
         self.processor = pipe.processor
+        self.budget = budget or budget_from_environment()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -63,6 +69,25 @@ class LoadedModel:
         from ..evaluation.features import tensors_sha256
 
         return tensors_sha256(self.pipe.generator_model)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """How long its images take."""
+        return generator_cost(self.pipe.generator_model, self.training_size, self.budget)
+
+    def check_cost(self, size: tuple[int, int], images: int = 1, what: str = "images") -> None:
+        """Refuse a visitor's request that the page cannot afford; a program of one's own may wait as it likes.
+
+        Args:
+            size: (height, width) of every image.
+            images: their number.
+            what: they are called in the message.
+
+        Raises:
+            ValueError: it is beyond the budget; one line.
+        """
+        if in_request():
+            self.cost.check(size, images, what)
 
     def working_size(self, source_size: tuple[int, int]) -> tuple[int, int]:
         """The legal size with about the training size's area and the file's aspect ratio.
@@ -126,6 +151,8 @@ class ModelLibrary:
             ValueError: there is no such checkpoint; one line.
         """
         name = (name or "").strip() or self.default.name
+        if len(name) > MAX_NAME:
+            raise ValueError(f"model {name[:60]!r}...: a name of {len(name):,} characters is none")
         if name == self.default.name:
             return self.default
         return self._cached(name) or self._load(name)
@@ -153,9 +180,14 @@ class ModelLibrary:
         if time.monotonic() < until:
             raise ValueError(words)
         try:
-            return load_model(name, self._source(name), self.device)
+            source = self._source(name)
+            check_affordable(name, source)
+            model = load_model(name, source, self.device)
+            check_image_size(model)
+            return model
         except ValueError as error:
-            self._failed = {key: entry for key, entry in self._failed.items() if entry[0] > time.monotonic()}
+            kept = list(self._failed.items())[-MAX_FAILED:]
+            self._failed = {key: entry for key, entry in kept if entry[0] > time.monotonic()}
             self._failed[name] = time.monotonic() + FAILURE_SECONDS, str(error)
             raise
 
@@ -169,6 +201,27 @@ class ModelLibrary:
         if is_path and not Path(name).expanduser().is_dir():
             raise ValueError(f"model {name!r}: no such folder; a Hub repository is called 'user/name'")
         return str(Path(name).expanduser()) if is_path else name
+
+
+def check_affordable(name: str, source: str) -> None:
+    """Raise a ValueError in one line if a model that a visitor names is larger than the page takes."""
+    try:
+        check_download(source, budget_from_environment())
+    except PublishError:
+        return  # `load_model` asks the Hub again and says what is wrong
+    except ValueError as error:
+        raise ValueError(f"model {name!r} cannot be used: {error}; choose a smaller one") from None
+
+
+def check_image_size(model: LoadedModel) -> None:
+    """Raise a ValueError in one line if the page cannot afford a single image of a model."""
+    (height, width), most = model.training_size, model.budget.image_pixels
+    if height * width > most:
+        raise ValueError(
+            f"model {model.name!r} cannot be used: its image_size {height} x {width} (height x width) is beyond the "
+            f"{most:,} pixels that this page gives an image; choose a smaller one, or start the page with a larger "
+            "--max-image-pixels"
+        )
 
 
 def _checkpoints(folder: Path) -> dict[str, Path]:

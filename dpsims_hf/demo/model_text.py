@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
 from ..model_card import PAPERS
+from .limits import MAX_CARD_BYTES, megabytes
 
 
 NO_CARD = (
@@ -17,8 +18,9 @@ NO_CARD = (
     "Ask whoever made it before you use its images."
 )
 # Headings of a card that answer: what was it trained on, under which terms, and what can it not do?
-TERMS = re.compile(r"\b(data|terms?|licen[cs]e|limit\w*|cannot|can't|bias\w*|risks?)\b", re.IGNORECASE)
-HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
+TERMS = re.compile(r"\b(data|terms?|licen[cs]e|limits?|limitations?|cannot|can't|bias(es)?|risks?)\b", re.IGNORECASE)
+MAX_HEADING = 200  # characters of a heading that are looked at
+MAX_LICENSE = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -41,41 +43,139 @@ class ModelText:
 
 
 def read_model_text(pipe: Any) -> ModelText:
-    """The texts of a loaded pipeline, from the README.md of the folder or repository that it came from."""
+    """The texts of a loaded pipeline, from the README.md of the folder or repository that it came from.
+
+    A card comes from a stranger: whatever is in it, this takes linear time and raises nothing.
+    """
     source = str(pipe.config.get("_name_or_path") or "")
     name = Path(source).name or "unsaved model"
     card = _load_card(source)
     if card is None:
         return ModelText(name, None, NO_CARD, NO_CARD, NO_CARD)
-    text = _without_pictures(card.text).strip()
-    license_name = card.data.get("license_name") or card.data.get("license")
+    head, text = split_front_matter(card)
+    text = without_pictures(text).strip()
+    license_name = head.get("license_name") or head.get("license")
     return ModelText(name, license_name, first_paragraph(text), sections_on_terms(text) or NO_CARD, text)
 
 
-def _load_card(source: str) -> ModelCard | None:
-    folder = Path(source)
-    if source and folder.is_dir():
-        return ModelCard.load(folder / "README.md") if (folder / "README.md").is_file() else None
+def _load_card(source: str) -> str | None:
+    """The first MAX_CARD_BYTES of a card; None if there is none."""
     try:
-        return ModelCard.load(source) if source else None
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError):
+        path = _card_path(source)
+        if path is None:
+            return None
+        with path.open("rb") as stream:
+            data = stream.read(MAX_CARD_BYTES + 1)
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError):
         return None
+    text = data[:MAX_CARD_BYTES].decode("utf-8", errors="replace").removeprefix("\ufeff")
+    if len(data) > MAX_CARD_BYTES:
+        text += f"\n\n(The card is longer: {megabytes(MAX_CARD_BYTES)} of it are shown.)\n"
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _without_pictures(text: str) -> str:
-    """Relative pictures of a card do not exist on the page."""
-    return re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)", "", text)
+def _card_path(source: str) -> Path | None:
+    if not source:
+        return None
+    folder = Path(source)
+    if folder.is_dir():
+        return folder / "README.md" if (folder / "README.md").is_file() else None
+    cached = try_to_load_from_cache(source, "README.md")
+    return Path(cached if isinstance(cached, str) else hf_hub_download(source, "README.md"))
+
+
+def split_front_matter(card: str) -> tuple[dict[str, str], str]:
+    """A card's licence entries and its text.
+
+    The front matter is YAML, but no YAML parser sees it: it can hold what takes one minutes. Only lines "key: value"
+    at the left edge are read, and lists of names below a key.
+
+    Args:
+        card: README.md.
+
+    Returns:
+        Texts by key, for "license" and "license_name"; and what follows the front matter.
+    """
+    if not card.startswith("---\n"):
+        return {}, card
+    head, found, text = card[3:].partition("\n---\n")
+    if not found:
+        head, found, text = (card[3:-4], "---", "") if card.endswith("\n---") and len(card) > 6 else ("", "", card)
+    values: dict[str, list[str]] = {}
+    key = ""
+    for line in head.split("\n"):
+        if line[:1] not in (" ", "\t", "-", "#", ""):
+            key, _, value = line.partition(":")
+            if key in ("license", "license_name"):
+                values[key] = [value]
+        elif key in values and line.strip().startswith("- "):
+            values[key].append(line.strip()[2:])
+    plain = {key: [text for part in parts for text in _plain(part)] for key, parts in values.items()}
+    return {key: ", ".join(parts)[:MAX_LICENSE] for key, parts in plain.items() if parts}, text
+
+
+def _plain(value: str) -> list[str]:
+    """The names in a YAML value without quotes, brackets and comment."""
+    value = value.strip()
+    value = value if value.startswith(("'", '"')) else value.partition(" #")[0]
+    parts = (part.strip().strip("'\"").strip() for part in value.strip("[]").split(","))
+    return [part for part in parts if part and part[0] not in "&*!|>{"]
+
+
+def without_pictures(text: str) -> str:
+    """A card without pictures: those of its folder do not exist on the page, others would have visitors' browsers ask
+    a stranger's server. Pictures with an address become links, and HTML becomes text.
+    """
+    kept, start, close, end = [], 0, -1, -1  # what is found behind `start` is not looked for again
+    last = text.rfind(")")
+    while (found := text.find("![", start)) >= 0:
+        kept.append(text[start:found])
+        start = found + 2
+        close = close if close >= start else text.find("]", start)
+        if close < 0:
+            kept.append("[")
+            break
+        is_local = text[close + 1 : close + 2] == "(" and not text.startswith(("http:", "https:"), close + 2)
+        if not is_local or last < close + 2:
+            kept.append("[")
+            continue
+        end = end if end >= close + 2 else text.find(")", close + 2)
+        start = end + 1
+    kept.append(text[start:])
+    return _without_tags("".join(kept).replace("![", "["))
+
+
+def _without_tags(text: str) -> str:
+    """`<` as text, but in fences of code, and in `<https://...>`."""
+    lines, fenced = [], False
+    for line in text.split("\n"):
+        is_fence = line.lstrip().startswith("```")
+        if not fenced and not is_fence and "<" in line:
+            first, *parts = line.split("<")
+            line = first + "".join(("<" if part.startswith(("http:", "https:")) else "&lt;") + part for part in parts)
+        fenced ^= is_fence
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _heading(line: str) -> tuple[int, str] | None:
+    """Level and text of a markdown heading."""
+    text = line.lstrip("#")
+    level = len(line) - len(text)
+    if not 1 <= level <= 6 or not text[:1].isspace():
+        return None
+    return level, text.strip().rstrip("#").rstrip()[:MAX_HEADING]
 
 
 def _blocks(text: str) -> list[tuple[int, str, list[str]]]:
     """Split markdown into (level, heading, lines); `#` inside a code fence is no heading."""
     blocks: list[tuple[int, str, list[str]]] = [(0, "", [])]
     fenced = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fenced ^= line.lstrip().startswith("```")
-        heading = None if fenced else HEADING.match(line)
+        heading = None if fenced else _heading(line)
         if heading:
-            blocks.append((len(heading[1]), heading[2], []))
+            blocks.append((*heading, []))
         else:
             blocks[-1][2].append(line)
     return blocks

@@ -17,10 +17,14 @@ from PIL import Image
 from ..evaluation.segmenters import Segmenter, load_segmenter
 from ..image_processing_files import listing, resize_photo
 from ..image_processing_semantic import SemanticImageProcessor
+from ..modeling_backbone_weights import package_remedy
+from .budget import Cost, budget_from_environment
 from .color_tables import ClassNames
 from .label_files import read_label_file
+from .model_download import check_download
 from .model_library import LoadedModel, working_size
 from .scenes import Scene, Variant, render
+from .turns import image_turn, in_request
 
 
 GENERATED_SEED = 0  # of the picture that stands in for a photo
@@ -54,7 +58,8 @@ def discriminator_of(model: LoadedModel) -> Any:
         backbone = getattr(network.config, "backbone", "its backbone")
         raise ValueError(
             f"the discriminator of {model.name} came without the weights of {backbone}: choose another segmenter or "
-            "model"
+            "model, or put them in with python -m dpsims_hf.hub export CHECKPOINT DIR --backbone_weights FILE, which "
+            f"is a safetensors file{package_remedy(backbone)}"
         )
     return network
 
@@ -74,14 +79,35 @@ def propose(model: LoadedModel, photo: Image.Image, segmenter: Segmenter | None 
     if segmenter is None:
         divisor = math.lcm(divisor, _divisor(discriminator_of(model)))
     height, width = working_size((photo.height, photo.width), model.training_size, divisor)
+    if in_request():
+        _segmenting_cost(model, segmenter, divisor).check((height, width))
     small = Image.fromarray(resize_photo(np.asarray(photo), height, width))
     if segmenter is None:
-        label_map = model.pipe.segment(small, size={"height": height, "width": width}).numpy()
+        with image_turn():
+            label_map = model.pipe.segment(small, size={"height": height, "width": width}).numpy()
         return Proposal(label_map, small)
     device = next(segmenter.parameters()).device
-    seen = segmenter(torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(device))[0].cpu().numpy()
+    with image_turn():
+        seen = segmenter(torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].to(device))[0].cpu().numpy()
     label_map, notes = translate(seen, segmenter.label_names, model.processor)
     return Proposal(label_map, small, notes)
+
+
+def _segmenting_cost(model: LoadedModel, segmenter: Segmenter | None, divisor: int) -> Cost:
+    """Measured once for each network; it is kept at the one that labels."""
+    owner = model if segmenter is None else segmenter
+    if "segmenting_cost" not in vars(owner):
+
+        def run(height: int, width: int) -> None:
+            if segmenter is None:
+                blank = Image.new("RGB", (width, height))
+                model.pipe.segment(blank, size={"height": height, "width": width})
+            else:
+                device = next(segmenter.parameters()).device
+                segmenter(torch.zeros(1, 3, height, width, dtype=torch.uint8, device=device)).cpu()
+
+        owner.segmenting_cost = Cost(run, model.training_size, divisor, model.budget)
+    return owner.segmenting_cost
 
 
 def _divisor(discriminator: Any) -> int:
@@ -167,7 +193,17 @@ def cached_segmenter(source: str, device: str) -> Segmenter:
     Raises:
         ValueError: no segmentation model there.
     """
+    check_segmenter(source)
     return load_segmenter(source, device=device)
+
+
+def check_segmenter(source: str) -> None:
+    """Raise a ValueError in one line if a segmenter that a visitor names is larger than the page takes."""
+    try:
+        check_download(source, budget_from_environment())
+    except ValueError as error:
+        name = Path(source).name if Path(source).is_dir() else source
+        raise ValueError(f"segmenter {name!r} cannot be used: {error}") from None
 
 
 # -- a picture for those who have no photo at hand --------------------------------------------------------------------

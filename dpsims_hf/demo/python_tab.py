@@ -143,8 +143,8 @@ def _files_note(example: Example) -> str:
     return (
         f"Save the label map `{example.label_map}` and the settings `{example.settings}` into the folder where you "
         f"run these programs. They need this package installed and load the model `{example.model}`: a folder is "
-        "looked for where they run, anything else on the Hub. On the same kind of machine the image comes out bit for "
-        "bit."
+        "looked for where they run, anything else on the Hub. On the same kind of machine, with as many threads, the "
+        "image comes out bit for bit."
     )
 
 

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..pipeline_noise import Selection
+from ..pipeline_noise import Selection, check_has_noise, walk_noise
 from .model_library import LoadedModel
+from .turns import image_turn, seconds_waited
 
 
 MAX_SEED = 2**31 - 1
+MAX_NAME = 1000  # characters of a file name that are looked at
 MAX_IMAGES = 16  # per request
 MAX_STEPS = 32  # images of a walk between two seeds
 SECONDS = 120  # a request may compute
@@ -76,16 +78,16 @@ class Deadline:
     """Raises a ValueError once a request has computed for too long.
 
     Args:
-        seconds: from now.
+        seconds: from now; those that it waits for other visitors do not count.
     """
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self.seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._end = time.monotonic() + seconds - seconds_waited()
 
     def check(self) -> None:
         """Call it between two images."""
-        if time.monotonic() > self._end:
+        if time.monotonic() > self._end + seconds_waited():
             raise ValueError(f"stopped after {self.seconds:.0f} seconds; ask for fewer images or a smaller size")
 
 
@@ -106,7 +108,7 @@ def check_count(count: Any, most: int = MAX_IMAGES, what: str = "num_images") ->
 
 def file_stem(name: str) -> str:
     """A name of anything -> a stem that is safe in file names everywhere."""
-    stem = re.sub(r"[^\w.-]+", "_", re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name)).strip("._-")
+    stem = re.sub(r"[^\w.-]+", "_", re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name[-MAX_NAME:])).strip("._-")
     return stem[:60] or "label_map"
 
 
@@ -127,13 +129,54 @@ def render(
         deadline: checked before every image.
 
     Raises:
-        ValueError: a class or point that does not exist, a model without noise, the deadline.
+        ValueError: a class or point that does not exist, a model without noise, the deadline, the page's budget.
     """
+    model.check_cost(scene.label_map.shape, len(variants))
     images = []
     for variant in variants:
-        if deadline is not None:
-            deadline.check()
-        images += model.pipe(scene.label_map.astype(np.int64), **pipeline_arguments(model, scene, variant)).images
+        with image_turn():
+            if deadline is not None:
+                deadline.check()
+            images += model.pipe(scene.label_map.astype(np.int64), **pipeline_arguments(model, scene, variant)).images
+    return images
+
+
+def walk(
+    model: LoadedModel,
+    scene: Scene,
+    seeds: tuple[int, int],
+    steps: int,
+    labels: list[str] | None,
+    deadline: Deadline,
+) -> list[Image.Image]:
+    """The images of `pipe.interpolate` bit for bit, with a look at the clock before each.
+
+    Args:
+        model: it draws.
+        scene: the label map.
+        seeds: of the ends.
+        steps: images, both ends included.
+        labels: names of the classes that walk; None for all pixels.
+        deadline: raises once it is too late.
+
+    Raises:
+        ValueError: as `render`; a class that does not exist.
+    """
+    check_has_noise(model.pipe.generator_model.config.noise_dim)
+    if steps < 2:
+        raise ValueError(f"steps={steps}: a walk has at least 2 images, its two ends")
+    model.check_cost(scene.label_map.shape, steps, "frames")
+    label_map = torch.from_numpy(scene.label_map.astype(np.int64))
+    regions = Selection(labels=labels).region_map(label_map, model.processor.id2label)
+    start, end = (seed_noise(model, seed) for seed in seeds)
+    height, width = scene.label_map.shape
+    arguments = {"size": {"height": height, "width": width}}
+    images = []
+    for noises, chosen in walk_noise(start, end, steps, labels is not None, regions):
+        for noise in noises.split(1):
+            with image_turn():
+                deadline.check()
+                images += model.pipe(label_map.numpy(), noise=noise, resample_regions=chosen, **arguments).images
     return images
 
 
@@ -182,4 +225,5 @@ __all__ = [
     "pipeline_arguments",
     "render",
     "seed_noise",
+    "walk",
 ]

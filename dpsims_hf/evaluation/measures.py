@@ -1,11 +1,10 @@
 """Protocols made ready: what each records about a set of images, and what it computes from two sets.
 
 An observer turns images into vectors or counts; protocols with the same network share one. A measure computes values
-from the records of the real and of the generated images.
+from the records of the real and of the generated images. Those of many images per label map are in `many_images`.
 """
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from .confusion import ConfusionMatrix
 from .feature_set import FeatureSet
 from .features import FeatureExtractor
 from .frechet import fid, kid
+from .grid_artifacts import GridArtifacts, grid_artifact_scores
 from .precision_recall import improved_precision_recall
 from .protocols import Protocol
 from .segmenters import LabelMapping, Segmenter
@@ -31,6 +31,8 @@ METRICS = {
     "lpips": "lpips",
     "ms_ssim": "ms_ssim",
     "color_texture": "color_texture",
+    "grid_artifacts": "grid_artifacts",
+    "variety": "variety",
 }
 
 
@@ -125,7 +127,30 @@ class ColorTextureObserver:
 
     def observe(self, record: ColorTextureHistograms, images: torch.Tensor, batch: dict[str, torch.Tensor]) -> None:
         """Count a batch."""
-        record.update(list(images.permute(0, 2, 3, 1).cpu().numpy()), list(batch["label_map"].cpu().numpy()))
+        record.update(channels_last(images), list(batch["label_map"].cpu().numpy()))
+
+
+class GridArtifactsObserver:
+    """Spectra of each image, whole and in windows inside one label."""
+
+    share = "spectra"
+
+    def __init__(self, window: int, cycles: tuple[int, ...]) -> None:
+        self.window, self.cycles = window, cycles
+        self.key = f"spectra of {window} pixels"
+
+    def record(self) -> GridArtifacts:
+        """An empty record."""
+        return GridArtifacts(self.window, self.cycles)
+
+    def observe(self, record: GridArtifacts, images: torch.Tensor, batch: dict[str, torch.Tensor]) -> None:
+        """Look at a batch."""
+        record.update(channels_last(images), list(batch["label_map"].cpu().numpy()), batch["index"].tolist())
+
+
+def channels_last(images: torch.Tensor) -> list[np.ndarray]:
+    """(batch, 3, height, width) uint8 -> arrays (height, width, 3)."""
+    return list(images.permute(0, 2, 3, 1).cpu().numpy())
 
 
 # -- measures ---------------------------------------------------------------------------------------------------------
@@ -151,6 +176,10 @@ class Measure:
     def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
         """Values from the records of both sets, by observer."""
         raise NotImplementedError
+
+    def reference(self, real: dict[str, Any]) -> Outcome | None:
+        """The real photos' own value, to stand beside every other; None where it is the best by definition."""
+        return None
 
 
 class FeatureMeasure(Measure):
@@ -205,9 +234,13 @@ class SegmentationMeasure(Measure):
         per_class = [None if label is None else seen[label] for label in self.observer.mapping.table]
         return Outcome(scores, {"iou": per_class})
 
+    def reference(self, real: dict[str, Any]) -> Outcome:
+        """The ceiling: what the segmenter says of the photos."""
+        return self.compute(real, real)
 
-class ColorTextureMeasure(Measure):
-    """Colour and texture distance per class.
+
+class LabelledMeasure(Measure):
+    """A measure with a value per label.
 
     Args:
         protocol, observer: See `Measure`.
@@ -215,11 +248,15 @@ class ColorTextureMeasure(Measure):
         void_label_id: The one that is left out.
     """
 
-    def __init__(
-        self, protocol: Protocol, observer: ColorTextureObserver, num_labels: int, void_label_id: int | None
-    ) -> None:
+    def __init__(self, protocol: Protocol, observer: Any, num_labels: int, void_label_id: int | None) -> None:
         super().__init__(protocol, observer)
         self.num_labels, self.void_label_id = num_labels, void_label_id
+
+
+class ColorTextureMeasure(LabelledMeasure):
+    """Colour and texture distance per class."""
+
+    observer: ColorTextureObserver
 
     def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
         """`color_distance`, `texture_distance`, and both per class."""
@@ -229,42 +266,43 @@ class ColorTextureMeasure(Measure):
         return Outcome(scores, columns)
 
 
-class DiversityMeasure(Measure):
-    """How different the images of one label map are.
+class GridArtifactsMeasure(LabelledMeasure):
+    """Power on the up-sampling grid inside one-class windows, and the distance of radial power spectra."""
 
-    Args:
-        protocol: Its record, with the images per label map.
-        distances: (images, 3, height, width) in [-1, 1] -> one value per pair.
-        details: Further facts.
-    """
-
-    needs_real = False
-
-    def __init__(
-        self, protocol: Protocol, distances: Callable[[torch.Tensor], torch.Tensor], details: dict[str, Any]
-    ) -> None:
-        super().__init__(protocol)
-        self.distances, self.details = distances, details
-        self.copies = protocol.images_per_label_map
-
-    def facts(self) -> dict[str, Any]:
-        """See `Measure`."""
-        return self.protocol.facts() | self.details
+    observer: GridArtifactsObserver
 
     def compute(self, real: dict[str, Any], generated: dict[str, Any]) -> Outcome:
-        """One value under the name of the metric: mean over pairs, then over label maps."""
-        return Outcome({self.protocol.metric: generated[self.protocol.name].compute()["mean"]})
+        """`grid_artifacts`, its ratio to the photos' and its part of each period; `spectrum_distance`."""
+        key, window = self.observer.key, self.observer.window
+        scores = grid_artifact_scores(real[key], generated[key], self.num_labels, self.void_label_id)
+        names = ("grid_artifacts", "grid_artifacts_ratio", "spectrum_distance", "num_windows")
+        values = {name: scores[name] for name in names}
+        periods = scores["per_period_grid_artifacts"]
+        for number, cycles in enumerate(self.observer.cycles):
+            values[f"grid_artifacts_period_{window / cycles:.3g}"] = None if periods is None else periods[number]
+        columns = {name: scores[f"per_class_{name}"] for name in names[:2]}
+        if real[key] is generated[key]:  # 1 and 0 by definition say nothing
+            del values["grid_artifacts_ratio"], values["spectrum_distance"], columns["grid_artifacts_ratio"]
+        none = f"{self.protocol.name}: no window of {window}x{window} pixels lies inside one class"
+        return Outcome(values, columns, [] if values["num_windows"] else [none])
+
+    def reference(self, real: dict[str, Any]) -> Outcome:
+        """The photos' own `grid_artifacts`."""
+        return self.compute(real, real)
 
 
 __all__ = [
     "METRICS",
     "ColorTextureMeasure",
     "ColorTextureObserver",
-    "DiversityMeasure",
     "FeatureMeasure",
     "FeatureObserver",
+    "GridArtifactsMeasure",
+    "GridArtifactsObserver",
+    "LabelledMeasure",
     "Measure",
     "Outcome",
     "SegmentationMeasure",
     "SegmentationObserver",
+    "channels_last",
 ]

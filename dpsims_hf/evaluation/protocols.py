@@ -19,6 +19,10 @@ CLEAN_RESIZE = "299x299, Pillow bicubic on float channels, antialiased"
 SEGMENTER_RESIZE = "bilinear, antialiased, to the stated short side; scores back to the images' size, bilinear"
 LEGACY_SOURCE = "protocol of OASIS and DP-GAN (pytorch-fid's Inception of 2015-12-05)"
 MASK_FORMER_SOURCE = "mIoU_MF of DP-SIMS names only Mask2Former; model, input size and label table are ours"
+SIXTEEN_PER_MAP = (
+    "16 generated images per val label map; beside them, for colours all val photos, for features the map's own photo "
+    "and the 15 with the nearest class histograms"
+)
 OFFLINE_SOURCE = "ours: values compare only with values of the same backbone, weights and image size"
 
 
@@ -28,7 +32,8 @@ class Protocol:
 
     Args:
         name: What the user asks for, and what stands beside the number.
-        metric: fid, kid, precision_recall, lpips, ms_ssim, semantic_consistency or color_texture.
+        metric: fid, kid, precision_recall, lpips, ms_ssim, semantic_consistency, color_texture, grid_artifacts or
+            variety.
         title: What tables call it.
         network: Name for `load_extractor`, source for `load_segmenter`, or the LPIPS network; None where the user
             must name it, or none is used.
@@ -161,6 +166,22 @@ def _features(name: str, metric: str, title: str, network: str, **fields: Any) -
     return Protocol(name, metric, title, network, **({"resize": resize} | _FID | fields))
 
 
+def _grid_artifacts(name: str, title: str, window: int, cycles: tuple[int, ...]) -> Protocol:
+    """Windows of one size, and frequencies in cycles per window."""
+    return Protocol(
+        name,
+        "grid_artifacts",
+        title,
+        None,
+        resize="none",
+        images=ONE_PER_MAP,
+        void=f"windows of {window} pixels, every 16 pixels, wholly inside one class that is not void; the spectrum is "
+        "that of whole images",
+        source="ours, after the spectra of Durall et al. 2020: read each value against that of real photos",
+        metric_options=(("window", window), ("cycles", cycles)),
+    )
+
+
 def _mask_former(name: str, title: str, network: str, short_side: int, **fields: Any) -> Protocol:
     """A Mask2Former or MaskFormer from the Hub."""
     fields = _SEGMENT | {"source": MASK_FORMER_SOURCE} | fields
@@ -243,6 +264,17 @@ _ALL = (
         images=ONE_PER_MAP,
         void="void has no histogram",
         source="OASIS Sec. 4; 32 bins per LAB channel and LBP with 8 points at radius 1 are ours",
+    ),
+    _grid_artifacts("grid_artifacts_32", "Grid artifacts, periods 8, 4, 8/3, 2", 32, (4, 8, 12, 16)),
+    _grid_artifacts("grid_artifacts_64", "Grid artifacts, periods 16, 8, 4, 2", 64, (4, 8, 16, 32)),
+    Protocol(
+        "variety_backbone",
+        "variety",
+        "Variety in colours and in levels of a timm backbone",
+        images=SIXTEEN_PER_MAP,
+        void="void has no colour and is no part of a class histogram; features see the whole images",
+        images_per_label_map=16,
+        **{name: value for name, value in _OFFLINE.items() if name not in ("images", "void")},
     ),
 )
 PROTOCOLS = {protocol.name: protocol for protocol in _ALL}

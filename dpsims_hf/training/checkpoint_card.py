@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Container
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class CardWriter:
         """The text of the card of `checkpoint-STEP`."""
         training = self.options.training
         batch = training.batch_size * training.gradient_accumulation_steps * self.processes
-        repository = self.args.dataset_name
+        repository = self._repository
         images = "" if self.num_images is None else f", {self.num_images} images"
         height, width = self.options.data.image_size
         return fill_model_card(
@@ -88,6 +89,12 @@ class CardWriter:
             license=self.args.license,
             datasets=[repository] if repository and "/" in repository else None,
         )
+
+    @property
+    def _repository(self) -> str | None:
+        """Name of the data on the Hub; the path of a folder here is nobody's business."""
+        name = self.args.dataset_name
+        return None if name and (Path(name).exists() or name.startswith(("/", ".", "~"))) else name
 
     def _training(self, step: int) -> str:
         changed = [key for key in self.options.flat() if self.options.source(key).startswith("--")]
@@ -115,7 +122,7 @@ class CardWriter:
             EvalResult(
                 task_type="image-to-image",
                 task_name="Semantic image synthesis",
-                dataset_type=self.args.dataset_name or self.spec.name,
+                dataset_type=self._repository or self.spec.name,
                 dataset_name=self.spec.name,
                 dataset_split="validation",
                 metric_type=protocol,
@@ -124,7 +131,9 @@ class CardWriter:
                 metric_args={"num_images": kept["num_images"], "step": kept["step"]},
             )
             for (protocol, _, value), number in (
-                (name.partition("/"), number) for name, number in sorted(kept["values"].items())
+                (name.partition("/"), number)
+                for name, number in sorted(kept["values"].items())
+                if not name.endswith("_real_photos")  # no result of the model
             )
         ]
 

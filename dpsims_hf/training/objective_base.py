@@ -4,12 +4,15 @@
          + d_fake      generated pixels to class N + 1
          + d_labelmix  consistency under LabelMix                                   x lambda_labelmix
     L_G =  g_gan       generated pixels to the class of the label map               x lambda_gan
+         + g_color     pooled colours to those of the photo (ours)                  x lambda_color
+         + g_class_color  mean colour of each class likewise (ours)                 x lambda_class_color
 
 A family adds terms by `_discriminator_extras` and `_generator_extras`. All terms are already weighted and go by name;
 the script sums them, calls backward and logs the same numbers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -17,7 +20,16 @@ from torch import nn
 
 from ..modeling_outputs import DiscriminatorOutput
 from .distributed import sum_over_processes
-from .losses import class_weights, labelmix, labelmix_loss, labelmix_mask, n_plus_one_loss
+from .losses import (
+    class_color_loss,
+    class_weights,
+    color_loss,
+    labelmix,
+    labelmix_loss,
+    labelmix_mask,
+    n_plus_one_loss,
+)
+from .random_shift import random_shift
 
 
 NOISE_SAMPLINGS = ("image", "region", "pixel", "mix")
@@ -43,6 +55,14 @@ class AdversarialLossWeights:
         joint_batch_norm: real and fake share D's batch, hence its batch statistics, where D has any.
         generator_step_statistics: by which statistics D's batch norms work in G's half-step: the "running" ones of
             D's own half-steps, or those of the fake "batch" alone, which hide a tint that all fakes share.
+        lambda_color: of the colour anchor, which keeps the start of a small run from false colours; 0 drops the term.
+        lambda_class_color: of the same for the mean colour of each class; 0 drops the term.
+        color_pool: side of the squares whose mean colours the anchor compares.
+        random_shift: D and feature networks see all pictures shifted by up to so many pixels (see `random_shift`).
+        photo_noise: probability that the noise of G's half-step tells the photo's appearance (see `PhotoNoise`); the
+            two terms of colour then count for these images alone.
+        schedule: weight -> [[step, value], ...], linear between the points and constant beyond them; in place of the
+            weight's own value.
     """
 
     lambda_gan: float = 1.0
@@ -57,6 +77,12 @@ class AdversarialLossWeights:
     noise_sampling: str = "image"
     joint_batch_norm: bool = True
     generator_step_statistics: str = "running"
+    lambda_color: float = 0.0
+    lambda_class_color: float = 0.0
+    color_pool: int = 8
+    random_shift: int = 0
+    photo_noise: float = 0.0
+    schedule: dict[str, list[list[float]]] = field(default_factory=dict)
 
     choices: ClassVar[dict[str, tuple[str, ...]]] = {
         "label_smoothing_form": ("distribute", "literal"),
@@ -69,6 +95,52 @@ class AdversarialLossWeights:
         for name, choices in self.choices.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"loss.{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}")
+        for name, least in (("random_shift", 0), ("color_pool", 1), ("lambda_color", 0), ("lambda_class_color", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"loss.{name}={getattr(self, name)} must be at least {least}")
+        if not 0 <= self.photo_noise <= 1:
+            raise ValueError(f"loss.photo_noise={self.photo_noise} must be a probability in [0, 1]")
+        if self.photo_noise and self.noise_sampling != "image":
+            raise ValueError(
+                f"loss.photo_noise tells a photo's appearance in one noise vector per image; it does not go with "
+                f"loss.noise_sampling={self.noise_sampling!r}: set one of the two back"
+            )
+        known = [entry.name for entry in fields(self) if entry.name.startswith("lambda_")]
+        for name, points in self.schedule.items():
+            check_schedule(name, points, known)
+
+    def at(self, step: int) -> "AdversarialLossWeights":
+        """The weights of a step, by the schedule."""
+        if not self.schedule:
+            return self
+        values = {name: interpolate_schedule(points, step) for name, points in self.schedule.items()}
+        return replace(self, **values, schedule={})
+
+    def peak(self, name: str) -> float:
+        """The largest value that a weight ever has."""
+        points = self.schedule.get(name)
+        return max(value for _, value in points) if points else getattr(self, name)
+
+
+def check_schedule(name: str, points: Any, known: list[str]) -> None:
+    """Raise a ValueError unless `points` are [[step, value], ...] in order for one of the `known` weights."""
+    if name not in known:
+        raise ValueError(f"loss.schedule: unknown weight {name!r}; known: {', '.join(known)}")
+    pairs = isinstance(points, list) and all(isinstance(point, list | tuple) and len(point) == 2 for point in points)
+    numbers = pairs and all(isinstance(part, int | float) and part >= 0 for point in points for part in point)
+    steps = [point[0] for point in points] if numbers else []
+    if not steps or steps != sorted(set(steps)):
+        raise ValueError(f"loss.schedule: {name}={points!r} must be [[step, value], ...] with rising steps")
+
+
+def interpolate_schedule(points: list[list[float]], step: int) -> float:
+    """Value of a schedule at a step: linear between its points, constant beyond them."""
+    if step <= points[0][0]:
+        return float(points[0][1])
+    for (before, low), (after, high) in pairwise(points):
+        if step <= after:
+            return low + (high - low) * (step - before) / (after - before)
+    return float(points[-1][1])
 
 
 @dataclass(frozen=True)
@@ -78,10 +150,20 @@ class Noise:
     Args:
         vectors: (batch, noise_dim), or (batch, regions, noise_dim).
         regions: (batch, height, width), which vector each pixel obeys; None with one vector per image.
+        texture_seed: (batch,) int64 of the generator's texture noise; None for a generator without.
+        from_photo: (batch,) bool, whose vector tells the photo's appearance; None where the option is off.
     """
 
     vectors: torch.Tensor
     regions: torch.Tensor | None = None
+    texture_seed: torch.Tensor | None = None
+    from_photo: torch.Tensor | None = None
+
+    @staticmethod
+    def stacked(parts: "list[Noise]") -> "Noise":
+        """One batch of several."""
+        columns = ([getattr(part, entry.name) for part in parts] for entry in fields(Noise))
+        return Noise(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 
 @dataclass
@@ -100,13 +182,15 @@ class Draw:
 
 def generate(generator: nn.Module, batch: dict[str, torch.Tensor], noise: Noise, output_features: bool) -> Any:
     """Run the generator on a batch's label maps."""
-    offsets = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
+    extra = {"instance_offsets": batch["instance_offsets"]} if "instance_offsets" in batch else {}
+    if noise.texture_seed is not None:
+        extra["texture_seed"] = noise.texture_seed
     return generator(
         batch["label_map"],
         noise=noise.vectors,
         noise_regions=noise.regions,
         output_features=output_features,
-        **offsets,
+        **extra,
     )
 
 
@@ -129,11 +213,13 @@ class AdversarialObjective:
         void_label_id: int | None = None,
         features: Any = None,
     ) -> None:
-        self.weights = weights
+        self._all_weights = weights
+        self.weights = weights.at(0)
         self.num_labels = num_labels
         self.void_label_id = void_label_id
         self.features = features
         self.augmentation: Any = None  # `AdaptiveAugmentation`, where the options ask for it
+        self.photo_noise: Any = None  # `PhotoNoise`, likewise
         self._has_patch_heads = False
 
     def prepare(self, discriminator: nn.Module) -> None:
@@ -150,6 +236,25 @@ class AdversarialObjective:
         if self._has_patch_heads and not self._trains_patch_heads():
             discriminator.patch_heads.requires_grad_(False)
 
+    def at_step(self, step: int) -> None:
+        """Take the weights that the schedule has for a step."""
+        self.weights = self._all_weights.at(step)
+
+    def noise_for_photos(self, noise: Noise, batch: dict[str, torch.Tensor], rng: torch.Generator) -> Noise:
+        """By a coin, the noise of one image in G's half-step tells its photo's appearance.
+
+        Args:
+            noise: of a batch of one.
+            batch: pixel_values and label_map of it.
+            rng: a CPU generator.
+        """
+        if self.photo_noise is None:
+            return noise
+        vectors, chosen = noise.vectors, bool(torch.rand((), generator=rng) < self.weights.photo_noise)
+        if chosen:
+            vectors = self.photo_noise(batch["pixel_values"][0], batch["label_map"][0], vectors[0], rng)[None]
+        return replace(noise, vectors=vectors, from_photo=torch.tensor([chosen], device=vectors.device))
+
     def sample_noise(
         self, generator: nn.Module, label_map: torch.Tensor, rng: torch.Generator, coin: torch.Tensor | None = None
     ) -> Noise:
@@ -162,6 +267,15 @@ class AdversarialObjective:
             coin: scalar in [0, 1) on the CPU, decides for "mix"; None draws it. One coin serves a whole step, as in
                 the paper.
         """
+        noise = self._sample_vectors(generator, label_map, rng, coin)
+        if not generator.config.texture_noise:
+            return noise
+        seeds = torch.randint(0, 2**30, (len(label_map),), generator=rng)
+        return replace(noise, texture_seed=seeds.to(label_map.device))
+
+    def _sample_vectors(
+        self, generator: nn.Module, label_map: torch.Tensor, rng: torch.Generator, coin: torch.Tensor | None
+    ) -> Noise:
         sampling, count = self.weights.noise_sampling, len(label_map)
         if sampling == "mix":
             coin = torch.rand((), generator=rng) if coin is None else coin
@@ -198,6 +312,8 @@ class AdversarialObjective:
             output = generate(generator, batch, noise, self._needs_features())
         real, labels = batch["pixel_values"], batch["label_map"]
         fake = output.images.to(real.dtype)
+        if w.random_shift:
+            labels, (real, fake) = random_shift(labels, (real, fake), w.random_shift, image_rngs or rng)
         if self.augmentation is not None:
             labels, (real, fake) = self.augmentation(labels, (real, fake), image_rngs or rng)
         on_real, on_fake = self._judge_both(discriminator, real, fake)
@@ -246,11 +362,23 @@ class AdversarialObjective:
         """
         output = generate(generator, batch, noise, self._needs_features())
         labels, seen = batch["label_map"], output.images
+        terms: dict[str, torch.Tensor] = {}
+        log: dict[str, torch.Tensor] = {}
+        if self.weights.lambda_color:
+            anchor = color_loss(seen, batch["pixel_values"], self.weights.color_pool, noise.from_photo)
+            terms["g_color"] = self.weights.lambda_color * anchor
+        if self.weights.lambda_class_color:
+            colors = class_color_loss(
+                seen, batch["pixel_values"], labels, self.num_labels, self.void_label_id, noise.from_photo
+            )
+            terms["g_class_color"] = self.weights.lambda_class_color * colors
+        if self.weights.random_shift:
+            labels, (seen, real) = random_shift(labels, (seen, batch["pixel_values"]), self.weights.random_shift, rng)
+            batch = batch | {"pixel_values": real}
+        batch = batch | {"fake_pixel_values": seen}
         if self.augmentation is not None:
             labels, (seen, real) = self.augmentation(labels, (seen, batch["pixel_values"]), rng)
             batch = batch | {"judged_pixel_values": real}
-        terms: dict[str, torch.Tensor] = {}
-        log: dict[str, torch.Tensor] = {}
         judged = None
         if self._needs_judgement():
             judged = self._judge(discriminator, seen, output_features=self._compares_judgements())
@@ -283,7 +411,11 @@ class AdversarialObjective:
         other: Draw | None,
         rng: torch.Generator | list[torch.Generator],
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Further weighted terms of L_G, and numbers to log."""
+        """Further weighted terms of L_G, and numbers to log.
+
+        Feature networks see batch["fake_pixel_values"] and batch["pixel_values"], moved alike by the random shift;
+        `output.images` are as generated.
+        """
         return {}, {}
 
     def _trains_generator(self) -> bool:

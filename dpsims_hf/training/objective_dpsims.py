@@ -60,7 +60,7 @@ class DPSIMSObjective(AdversarialObjective):
 
     def __init__(self, weights: DPSIMSLossWeights, *args: Any, **kwargs: Any) -> None:
         super().__init__(weights, *args, **kwargs)
-        if weights.lambda_contrastive and self.features is None:
+        if weights.peak("lambda_contrastive") and self.features is None:
             raise ValueError("lambda_contrastive is not 0 but there is no feature network; give one or set it to 0")
 
     def _trains_generator(self) -> bool:
@@ -85,7 +85,7 @@ class DPSIMSObjective(AdversarialObjective):
         terms: dict[str, torch.Tensor] = {}
         log: dict[str, torch.Tensor] = {}
         if w.lambda_contrastive:
-            contrastive = self.contrastive_loss(output.images, batch["pixel_values"], projection, rng)
+            contrastive = self.contrastive_loss(batch["fake_pixel_values"], batch["pixel_values"], projection, rng)
             terms["g_contrastive"] = w.lambda_contrastive * contrastive
         if w.lambda_diversity and not noise.vectors.shape[-1]:
             raise ValueError(

@@ -34,7 +34,7 @@ class OASISObjective(AdversarialObjective):
 
     def __init__(self, weights: OASISLossWeights, *args: Any, **kwargs: Any) -> None:
         super().__init__(weights, *args, **kwargs)
-        if weights.lambda_vgg and self.features is None:
+        if weights.peak("lambda_vgg") and self.features is None:
             raise ValueError("lambda_vgg is not 0 but there is no feature network; give one or set it to 0")
 
     def _trains_generator(self) -> bool:
@@ -45,4 +45,6 @@ class OASISObjective(AdversarialObjective):
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         if not self.weights.lambda_vgg:
             return {}, {}
-        return {"g_vgg": self.weights.lambda_vgg * self.features(output.images, batch["pixel_values"])}, {}
+        return {
+            "g_vgg": self.weights.lambda_vgg * self.features(batch["fake_pixel_values"], batch["pixel_values"])
+        }, {}

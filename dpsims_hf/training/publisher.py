@@ -118,7 +118,8 @@ class Publisher:
             "options": self.options.flat(),
         }
         networks = [*map(self.accelerator.unwrap_model, self.trainer.networks.values()), self.trainer.ema.model]
-        path = self.store.save(model, self.processor, progress, self._card(step), networks, self._pictures)
+        optimizers = list(self.trainer.optimizers.values())
+        path = self.store.save(model, self.processor, progress, self._card(step), networks, optimizers, self._pictures)
         if self.accelerator.is_main_process:
             if self.pushes is not None:
                 self.pushes.add(path, step)

@@ -73,6 +73,8 @@ CAMVID_SMALL_RUN: dict[str, dict[str, Setting]] = {
     "discriminator": {"preset": Setting("small", "ours")},
 }
 
+KEEP_ASPECT: dict[str, dict[str, Setting]] = {"data": {"keep_aspect": Setting(True, "ours: photos of several shapes")}}
+
 TINY_RUN: dict[str, dict[str, Setting]] = {
     "training": {
         "batch_size": Setting(2, "tests"),

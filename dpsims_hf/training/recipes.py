@@ -16,7 +16,18 @@ def get_recipe(name: str) -> Recipe:
 
 
 def counterpart(recipe: Recipe, family: str) -> Recipe:
-    """The recipe for the same data of another family: where a swapped network takes its settings from."""
+    """The recipe for the same data of another family: where a swapped network takes its settings from.
+
+    Raises:
+        ValueError: if that family has none for this data.
+    """
     if family == recipe.family:
         return recipe
-    return next(other for other in RECIPES.values() if (other.family, other.dataset) == (family, recipe.dataset))
+    for other in RECIPES.values():
+        if (other.family, other.dataset) == (family, recipe.dataset):
+            return other
+    known = sorted({other.dataset for other in RECIPES.values() if other.family == family})
+    raise ValueError(
+        f"there is no {family} recipe for {recipe.dataset}, from which a swapped network would take its settings; "
+        f"{family} has recipes for {', '.join(known)}"
+    )

@@ -4,7 +4,7 @@
 a choice of this project.
 """
 
-from .recipe import CAMVID_SMALL_RUN, TINY_RUN, Recipe, Setting, merged, sized
+from .recipe import CAMVID_SMALL_RUN, KEEP_ASPECT, TINY_RUN, Recipe, Setting, merged, sized
 from .recipes_oasis import CAMVID_SMALL, SPADE_CROP
 
 
@@ -101,6 +101,12 @@ RECIPES: dict[str, Recipe] = {
     ),
     "dpgan/camvid_small": Recipe(
         "dpgan", "camvid_small", "DP-GAN on CamVid at 96x128", merged(_PAPER, CAMVID_SMALL_RUN, _CAMVID_SMALL)
+    ),
+    "dpgan/labelme_small": Recipe(
+        "dpgan",
+        "labelme_small",
+        "DP-GAN on LabelMeFacade at 96x128",
+        merged(_PAPER, CAMVID_SMALL_RUN, _CAMVID_SMALL, KEEP_ASPECT),
     ),
     "dpgan/tiny": Recipe(
         "dpgan",

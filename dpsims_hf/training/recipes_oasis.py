@@ -4,7 +4,7 @@
 it); "ours" a choice of this project.
 """
 
-from .recipe import CAMVID_SMALL_RUN, TINY_RUN, Recipe, Setting, merged, sized
+from .recipe import CAMVID_SMALL_RUN, KEEP_ASPECT, TINY_RUN, Recipe, Setting, merged, sized
 
 
 _PAPER: dict[str, dict[str, Setting]] = {
@@ -106,6 +106,12 @@ RECIPES: dict[str, Recipe] = {
     ),
     "oasis/camvid_small": Recipe(
         "oasis", "camvid_small", "OASIS on CamVid at 96x128", merged(_PAPER, CAMVID_SMALL_RUN, CAMVID_SMALL)
+    ),
+    "oasis/labelme_small": Recipe(
+        "oasis",
+        "labelme_small",
+        "OASIS on LabelMeFacade at 96x128",
+        merged(_PAPER, CAMVID_SMALL_RUN, CAMVID_SMALL, KEEP_ASPECT),
     ),
     "oasis/tiny": Recipe(
         "oasis",

@@ -4,14 +4,22 @@
 import json
 import logging
 import os
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 
+from ..data import DatasetSpec
 from .build import adam_settings
-from .checkpoints import CheckpointStore, find_checkpoint, list_checkpoints, set_newer_aside
+from .checkpoints import DATA_FILE, CheckpointStore
+from .data_identity import class_difference, stored_identity
+from .data_identity import describe_change as describe_data_change
+from .manifest import STATE_FOLDER
 from .options import RunOptions
+from .run_folder import find_checkpoint, list_checkpoints, set_newer_aside
 from .step import Trainer
 
 
@@ -19,25 +27,40 @@ logger = logging.getLogger("train")
 
 
 def resume(
-    output_dir: str | os.PathLike, wanted: str, options: RunOptions, store: CheckpointStore, trainer: Trainer
+    output_dir: str | os.PathLike,
+    wanted: str,
+    options: RunOptions,
+    spec: DatasetSpec,
+    store: CheckpointStore,
+    trainer: Trainer,
 ) -> dict[str, Any] | None:
-    """Load a checkpoint; says which options differ from those that made it.
+    """Load a checkpoint; says which options and which data differ from those that made it.
 
     Args:
         output_dir: of the run.
         wanted: "latest" or a checkpoint.
         options: of the run as it is now.
-        store: loads.
+        spec: of the data as it is now.
+        store: loads; knows the data as it is now.
         trainer: gets optimizer settings, the augmentation's state and the count of samples.
 
     Returns:
         The checkpoint's progress; None if "latest" finds none yet.
+
+    Raises:
+        ValueError: on all processes, if no checkpoint is as it was written, or if it was trained on other classes.
     """
     accelerator = trainer.accelerator
-    folder = find_checkpoint(output_dir, wanted)
+    folder = _agreed_checkpoint(accelerator, output_dir, wanted)
     if folder is None:
         logger.info("no checkpoint in %s yet: starting anew", output_dir)
         return None
+    difference = class_difference(folder, spec)
+    if difference is not None:
+        raise ValueError(
+            f"{folder} was trained on other classes: {difference}; give the data that made it, or begin a new "
+            f"run (--initialize_from {folder} --output_dir ANOTHER)"
+        )
     try:
         progress = store.load(folder)
     except (SafetensorError, RuntimeError, json.JSONDecodeError, EOFError, UnpicklingError) as error:
@@ -58,6 +81,10 @@ def resume(
     if trainer.objective.augmentation is not None and progress.get("augmentation"):
         trainer.objective.augmentation.load_state_dict(progress["augmentation"])
     step, before = progress["step"], progress["options"]
+    known = stored_identity(folder / STATE_FOLDER / DATA_FILE)
+    change = describe_data_change(known, store.data, step) if known and store.data else None
+    if change is not None:
+        logger.warning("%s", change)
     for key, value in options.flat().items():
         if before.get(key) != value:
             was = json.dumps(before.get(key))
@@ -71,6 +98,20 @@ def resume(
     if step >= options.training.max_train_steps:
         logger.info("nothing to do: max_train_steps is %d; raise it to go on", options.training.max_train_steps)
     return progress
+
+
+def _agreed_checkpoint(accelerator: Accelerator, output_dir: str | os.PathLike, wanted: str) -> Path | None:
+    """The checkpoint that the main process finds: it alone reads the files to verify them."""
+    folder = problem = None
+    if accelerator.is_main_process:
+        try:
+            folder = find_checkpoint(output_dir, wanted)
+        except ValueError as error:
+            problem = str(error)
+    folder, problem = broadcast_object_list([folder, problem])
+    if problem is not None:
+        raise ValueError(problem)
+    return folder
 
 
 def effective_batch(values: dict[str, Any], processes: int) -> int:

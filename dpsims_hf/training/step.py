@@ -87,17 +87,18 @@ class Trainer:
         generator = self.accelerator.unwrap_model(self.networks["generator"])
         labels = batch["label_map"]
         coin = torch.rand((), generator=self.shared_rng(step, COIN))  # both half-steps toss the same
-        drawn = [
-            self.objective.sample_noise(generator, labels[image : image + 1], rng, coin)
-            for image, rng in enumerate(self.image_rngs(step, micro, half, len(labels)))
-        ]
-        regions = None if drawn[0].regions is None else torch.cat([one.regions for one in drawn])
-        return Noise(torch.cat([one.vectors for one in drawn]), regions)
+        drawn = []
+        for image, rng in enumerate(self.image_rngs(step, micro, half, len(labels))):
+            one = {name: value[image : image + 1] for name, value in batch.items() if torch.is_tensor(value)}
+            noise = self.objective.sample_noise(generator, one["label_map"], rng, coin)
+            drawn.append(self.objective.noise_for_photos(noise, one, rng) if half else noise)
+        return Noise.stacked(drawn)
 
     def step(self, step: int, micro_batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """One step of D, one of G, one of the average; returns all terms, averaged over micro-batches."""
         log: dict[str, torch.Tensor] = {}
         draws = []
+        self.objective.at_step(step)
         discriminator_terms = self.objective.discriminator_terms
         for index, batch in enumerate(micro_batches):
             noise = self.noise(batch, step, index, 0)

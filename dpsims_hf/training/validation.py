@@ -5,6 +5,7 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from ..modeling_backbone_weights import WEIGHTS_HELP
 from .build_data import Datasets
 from .options import RunOptions
 
@@ -16,7 +17,9 @@ def add_validation_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--validation_metrics", nargs="+", default=["mean_iou"], help="as in dpsims_hf.evaluation")
     group.add_argument("--validation_images", type=int, help="label maps, spread evenly over the split; default: all")
     group.add_argument("--validation_features", help='feature network, for instance "timm:mobilenetv1_100"')
-    group.add_argument("--validation_feature_weights", metavar="FILE", help="its weights; default: downloaded")
+    group.add_argument(
+        "--validation_feature_weights", metavar="FILE", help=f"its weights: {WEIGHTS_HELP}; default: downloaded"
+    )
     group.add_argument("--validation_segmenter", metavar="DIR_OR_ID", help="folder of train_segmenter, or Hub id")
 
 

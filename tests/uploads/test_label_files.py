@@ -132,7 +132,7 @@ def test_giants_cost_no_memory(processor, tmp_path):
     try:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     except OSError:
-        pytest.skip("no peak memory on this system")
+        pytest.skip("this system lets no process reset its peak memory (/proc/self/clear_refs)")
 
     def peak() -> int:
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -206,11 +206,18 @@ def test_a_class_without_a_match_is_an_error_where_nothing_is_void(without_void)
 
 
 def test_every_preset_reads_itself_and_unknown_spaces_open_no_file(processor):
-    assert label_spaces() == ("ade20k", "camvid", "cityscapes", "cityscapes_train_ids", "coco_stuff")
+    assert label_spaces() == (
+        "ade20k",
+        "camvid",
+        "cityscapes",
+        "cityscapes_train_ids",
+        "coco_stuff",
+        "labelme_facade",
+    )
     for space in label_spaces():
         spec, note = label_space(space)
         own = spec.image_processor()
-        ids = np.arange(spec.num_labels - (space == "camvid"), dtype=np.uint8)[None]
+        ids = np.arange(spec.num_labels - (space in ("camvid", "labelme_facade")), dtype=np.uint8)[None]
         result = read_label_file(png(ids), own, space=space)
         assert np.array_equal(result.label_map, ids) and note
         assert all(row.source == row.label for row in result.translated)

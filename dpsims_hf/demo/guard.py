@@ -1,0 +1,178 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""What a request to the server may be before gradio reads it: its address, its length, and the sum of uploads."""
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+from gradio_client.utils import is_http_url_like
+from starlette.requests import Request
+
+from .limits import (
+    MAX_REQUEST_BYTES,
+    MAX_STORED_BYTES,
+    MAX_UPLOADED_BYTES,
+    MAX_VISITOR_BYTES,
+    MAX_VISITOR_WAITING,
+    STORED_SECONDS,
+    megabytes,
+)
+from .session import client_address
+
+
+PRIVATE_FOLDER = "dpsims_space_"  # app.py's own folder for uploads and results is called so; nobody else's files there
+SWEEP_SECONDS = 60  # between two looks at that folder
+# Routes of gradio that this page has no use for: they fetch, run ffmpeg, write code or tell numbers about visitors.
+CLOSED = ("/proxy=", "/process_recording", "/vibe-", "/undo-vibe-", "/monitoring", "/dev/", "/run-history")
+
+
+@dataclass
+class Uploads:
+    """How many bytes came from whom within STORED_SECONDS, after which files are deleted."""
+
+    entries: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, address: str, count: int) -> str:
+        """Reserve room for an upload.
+
+        Args:
+            address: of the visitor.
+            count: bytes.
+
+        Returns:
+            "", or why there is none.
+        """
+        with self.lock:
+            self._forget()
+            mine = sum(size for _, size in self.entries.get(address, ()))
+            everybody = sum(size for sizes in self.entries.values() for _, size in sizes)
+            minutes = f"{STORED_SECONDS // 60} minutes"
+            if mine + count > MAX_VISITOR_BYTES:
+                return f"you may upload {megabytes(MAX_VISITOR_BYTES)} in {minutes}; wait, or send smaller files"
+            if everybody + count > MAX_UPLOADED_BYTES:
+                return "this page holds as many uploads as it may; try again later"
+            self.entries.setdefault(address, deque()).append((time.monotonic(), count))
+            return ""
+
+    def _forget(self) -> None:
+        end = time.monotonic() - STORED_SECONDS
+        for address, sizes in list(self.entries.items()):
+            while sizes and sizes[0][0] < end:
+                sizes.popleft()
+            if not sizes:
+                del self.entries[address]
+
+
+class Guard:
+    """ASGI middleware around gradio's server.
+
+    Args:
+        app: what comes next.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.uploads = Uploads()
+        self.started = time.time()
+        self._swept = time.monotonic()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        status, words = self._refusal(scope, request)
+        if status:
+            await _answer(send, status, words)
+            return
+        if time.monotonic() - self._swept > SWEEP_SECONDS:
+            self._swept = time.monotonic()
+            blocks = scope["app"].get_blocks().blocks.values()
+            kept = {path for block in blocks for path in getattr(block, "keep_in_cache", ())}
+            asyncio.get_running_loop().run_in_executor(None, sweep, get_upload_folder(), self.started, kept)
+        await self.app(scope, receive, send)
+
+    def _refusal(self, scope: Any, request: Request) -> tuple[int, str]:
+        """HTTP status and words; 0 if the request may pass."""
+        path, is_file, name = scope["path"].partition("/file=")
+        if is_file and is_http_url_like(name.strip()):
+            return 403, "an address is not fetched"
+        if any(route in path for route in CLOSED) or path.rstrip("/").endswith("/runs"):
+            return 404, "there is no such page"
+        if scope["method"] != "POST":
+            return 0, ""
+        length = request.headers.get("content-length", "")
+        if not (length.isascii() and length.isdigit() and len(length) < 16):
+            return 411, "say how long the request is (Content-Length)"
+        is_upload = request.headers.get("content-type", "").lower().startswith("multipart/")
+        if not is_upload and int(length) > MAX_REQUEST_BYTES:
+            return 413, f"a request may have {megabytes(MAX_REQUEST_BYTES)}; send large data as files"
+        address = client_address(request)
+        if is_upload:
+            words = self.uploads.add(address, int(length))
+            return (413, words) if words else (0, "")
+        if _waiting(scope["app"].get_blocks()._queue, address) >= MAX_VISITOR_WAITING:
+            return 503, f"{MAX_VISITOR_WAITING} of your requests are waiting already; wait for their answers"
+        return 0, ""
+
+
+def _waiting(queue: Any, address: str) -> int:
+    """Events of one visitor in gradio's queue."""
+    lanes = queue.event_queue_per_concurrency_id.values()
+    return sum(client_address(event.request) == address for lane in list(lanes) for event in list(lane.queue))
+
+
+async def _answer(send: Any, status: int, words: str) -> None:
+    body = json.dumps({"error": words, "detail": words}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def sweep(folder: str, started: float, kept: set[str] = frozenset()) -> None:
+    """Delete old files, and the oldest ones beyond MAX_STORED_BYTES, in app.py's own folder and in no other.
+
+    gradio deletes the files that it knows of; parts of uploads that broke off and folders of results are not among
+    them.
+
+    Args:
+        folder: of uploads and results.
+        started: time at which the page opened; files from before belong to the page itself.
+        kept: paths that stay.
+    """
+    if not Path(folder).name.startswith(PRIVATE_FOLDER):
+        return
+    files = sorted(_files(folder, started, kept))
+    total, end = sum(size for _, size, _ in files), time.time() - STORED_SECONDS
+    for modified, size, path in files:
+        if modified > end and total <= MAX_STORED_BYTES:
+            return
+        try:
+            os.unlink(path)
+        except OSError:  # somebody else deleted it
+            continue
+        total -= size
+
+
+def _files(folder: str, started: float, kept: set[str]) -> Iterator[tuple[float, int, str]]:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(root, name)
+            try:
+                facts = os.lstat(path)
+            except OSError:
+                continue
+            if facts.st_mtime >= started and path not in kept:
+                yield facts.st_mtime, facts.st_size, path
+
+
+__all__ = ["Guard", "Uploads", "sweep"]
