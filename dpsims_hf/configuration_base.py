@@ -12,7 +12,6 @@ from .configuration_limits import (
     TRANSFORMERS_FIELDS,
     UPSAMPLE_MODES,
     check_arguments,
-    check_label_names,
     check_parameters,
     own_fields,
 )
@@ -45,7 +44,6 @@ class NamedClassesConfig(PreTrainedConfig):
         check_arguments(cls, CONFIG_FIELDS, TRANSFORMERS_FIELDS, args, kwargs)
         if kwargs.get("model_type", cls.model_type) != cls.model_type:
             raise ValueError(f"model_type={kwargs['model_type']!r}: {cls.__name__} is of type {cls.model_type!r}")
-        check_label_names(kwargs.get("id2label"), kwargs.get("label2id"))
         return super().__new__(cls)
 
     def __init__(self, num_labels: int | None = None, void_label_id: int | None = None, **kwargs: Any) -> None:
@@ -62,7 +60,7 @@ class NamedClassesConfig(PreTrainedConfig):
         self.void_label_id = void_label_id
         if void_label_id is not None and void_label_id >= self.num_labels:
             raise ValueError(
-                f"void_label_id={void_label_id} is out of range: legal are 0..{self.num_labels - 1} or None"
+                f"void_label_id {void_label_id} is out of range: legal are 0..{self.num_labels - 1} or None"
             )
         check_parameters(type(self).__name__, self.parameter_estimate())
 

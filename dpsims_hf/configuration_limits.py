@@ -249,7 +249,7 @@ def check_arguments(
     common: Mapping[str, Rule],
     arguments: tuple,
     keywords: Mapping[str, Any],
-) -> None:
+) -> dict[str, Any]:
     """Check what a config or processor class is called with, before its `__init__` runs.
 
     Args:
@@ -258,13 +258,19 @@ def check_arguments(
         common: rows of the fields that its base class knows.
         arguments, keywords: of the call.
 
+    Returns:
+        The fields of the call by name.
+
     Raises:
-        ValueError: for a field that is unknown or out of its bounds; one line.
+        ValueError: for a field that is unknown or out of its bounds, and for class names that are not one per id.
     """
     names = own_fields(cls)
     rules = {**common, **{name: table[name] for name in names if name in table}}
     unknown = f"{cls.__name__} has none of this name; remove it, or update dpsims_hf"
-    Fields(rules, unknown=unknown).check("", {**dict(zip(names, arguments, strict=False)), **keywords})
+    given = {**dict(zip(names, arguments, strict=False)), **keywords}
+    Fields(rules, unknown=unknown).check("", given)
+    _check_label_names(given.get("id2label"), given.get("label2id"))
+    return given
 
 
 def own_fields(cls: type) -> list[str]:
@@ -272,7 +278,7 @@ def own_fields(cls: type) -> list[str]:
     return [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs")]
 
 
-def check_label_names(id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None) -> None:
+def _check_label_names(id2label: Mapping[Any, str] | None, label2id: Mapping[str, Any] | None) -> None:
     """`id2label` must name the ids 0..n-1, each once, and `label2id` must say the same the other way round.
 
     Both must have passed their rules.
@@ -282,7 +288,7 @@ def check_label_names(id2label: Mapping[Any, str] | None, label2id: Mapping[str,
     names = {int(key): name for key, name in id2label.items()}
     missing = next((key for key in range(len(id2label)) if key not in names), None)
     if missing is not None:
-        raise ValueError(f"id2label has no id {missing}: legal are the ids 0..{len(id2label) - 1}, each once")
+        raise ValueError(f"id2label must have the keys 0..{len(id2label) - 1}, each once: it has no {missing}")
     for name, key in (label2id or {}).items():
         if names.get(int(key)) != name:
             raise ValueError(f"label2id[{shortened(name)}]={shortened(key)} contradicts id2label")
@@ -314,7 +320,6 @@ __all__ = [
     "TRANSFORMERS_PROCESSOR_FIELDS",
     "UPSAMPLE_MODES",
     "check_arguments",
-    "check_label_names",
     "check_parameters",
     "own_fields",
 ]

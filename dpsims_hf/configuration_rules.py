@@ -5,7 +5,6 @@ A file from elsewhere is data: `configuration_limits` says by these rules what e
 """
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -241,7 +240,7 @@ def _key(key: Any) -> str:
 
 
 class Anything(Rule):
-    """Plain data that nothing acts on: up to so many values, numbers finite, texts short."""
+    """Plain data that nothing acts on: up to so many values, texts short."""
 
     def __init__(self, most: int = 10_000) -> None:
         self.most = most
@@ -258,7 +257,7 @@ class Anything(Rule):
                 waiting += entry
             elif isinstance(entry, str):
                 left -= len(entry) // 1000
-            elif entry is not None and not (isinstance(entry, (int, float)) and math.isfinite(entry)):
+            elif entry is not None and not isinstance(entry, (int, float)):
                 raise ValueError(f"{name} holds {shortened(entry)}: legal is {self.legal}")
             if left < 0 or len(waiting) > self.most:
                 raise ValueError(f"{name} is too long: legal is {self.legal}")
@@ -279,7 +278,7 @@ def read_json(path: str | os.PathLike, what: str | os.PathLike | None = None) ->
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"{what}: {error.strerror or type(error).__name__}") from None
+        raise ValueError(f"{what}: not readable as JSON ({error.strerror or type(error).__name__})") from None
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"{what}: longer than {MAX_FILE_BYTES // 2**20} MB; real ones have some kilobytes")
     try:

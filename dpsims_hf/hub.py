@@ -22,6 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
 
+from .configuration_limits import MODEL_INDEX_FILE, TRANSFORMERS_FIELDS
+from .configuration_rules import read_json
 from .model_card import CARD_PATH, fill_model_card, load_model_card_template
 from .pipeline_checkpoint_folder import CLOSURE_PATTERNS, DISCRIMINATOR_FOLDER, write_components
 from .publishing import publish
@@ -178,9 +180,17 @@ def validate_model_folder(folder: str | os.PathLike) -> list[str]:
     if (folder / DISCRIMINATOR_FOLDER).is_dir():
         problems += _network_problems(folder / DISCRIMINATOR_FOLDER, folder)
     problems += _auto_map_problems(folder / "preprocessor_config.json", folder)
-    if not (folder / "model_index.json").is_file():
-        problems.append(f"{folder / 'model_index.json'} is missing")
-    return problems
+    return problems + _index_problems(folder / "model_index.json")
+
+
+def _index_problems(path: Path) -> list[str]:
+    if not path.is_file():
+        return [f"{path} is missing"]
+    try:
+        MODEL_INDEX_FILE.check(path.name, read_json(path))
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _network_problems(folder: Path, root: Path) -> list[str]:
@@ -203,9 +213,10 @@ def _auto_map_problems(config_file: Path, root: Path) -> list[str]:
     if not config_file.is_file():
         return [f"{config_file} is missing"]
     try:
-        auto_map = json.loads(config_file.read_text(encoding="utf-8")).get("auto_map")
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        return [f"{config_file} is no JSON object ({error})"]
+        auto_map = read_json(config_file).get("auto_map")
+        TRANSFORMERS_FIELDS["auto_map"].check("auto_map", auto_map)
+    except ValueError as error:
+        return [f"{config_file} is no JSON object of a model ({error})"]
     if not auto_map:
         return [f"{config_file} has no auto_map; write the folder by save_model_folder"]
     files = sorted({f"{str(reference).split('.')[0]}.py" for reference in auto_map.values()})
@@ -282,9 +293,10 @@ def export_folder(
         raise ValueError(f"{checkpoint} holds no model; give a run's checkpoint-STEP")
     fields = dict(fields)
     backbone_weights = fields.pop("backbone_weights", None)
-    generator = folded_copy(AutoModel.from_pretrained(checkpoint))
-    processor = AutoImageProcessor.from_pretrained(checkpoint)
-    discriminator = AutoModel.from_pretrained(checkpoint, subfolder=DISCRIMINATOR_FOLDER).eval()
+    untrusted = {"trust_remote_code": False}
+    generator = folded_copy(AutoModel.from_pretrained(checkpoint, **untrusted))
+    processor = AutoImageProcessor.from_pretrained(checkpoint, **untrusted)
+    discriminator = AutoModel.from_pretrained(checkpoint, subfolder=DISCRIMINATOR_FOLDER, **untrusted).eval()
     if backbone_weights is not None:
         discriminator.load_backbone_weights(backbone_weights)
     inside = bool(getattr(discriminator, "backbone_ready", True))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..configuration_limits import CLASSES_ENTRY, CLASSES_FILE
+from ..configuration_rules import read_json
 from ..image_processing_files import default_palette
 from ..image_processing_semantic import SemanticImageProcessor
 from .hub_sources import SPEC_FILE, HubSource, spec_file_of_repository
@@ -169,17 +171,18 @@ class DatasetSpec:
             ValueError: missing or malformed file, ids that are not 0..n-1 each once, or a colour used twice.
         """
         path = Path(path)
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(f"{path}: no such file; write one with the classes' ids, names and colours") from None
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}: not readable as JSON ({error})") from None
-        classes = content.get("classes") if isinstance(content, dict) else None
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file; write one with the classes' ids, names and colours")
+        content = read_json(path)
+        classes = content.get("classes")
         if not isinstance(classes, list) or not classes:
             raise ValueError(f'{path}: "classes" must be a list of {{"id", "name", "color"}}')
         if any(not isinstance(c, dict) or not isinstance(c.get("id"), int) or "name" not in c for c in classes):
             raise ValueError(f'{path}: every entry of "classes" needs an integer "id" and a "name"')
+        try:
+            _check_file(content)
+        except ValueError as error:
+            raise ValueError(f"{path}: not a valid spec ({error})") from None
         fields = _label_fields(content, sorted(classes, key=lambda c: c["id"]), path)
         try:
             fields |= _file_fields(content)
@@ -205,6 +208,17 @@ class DatasetSpec:
             content[key] = [entry.to_dict() for entry in getattr(self, key)]
         content["void_values"] = list(self.void_values)
         Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_file(content: dict[str, Any]) -> None:
+    """Each field of a classes.json that is read must be what `configuration_limits` says."""
+    for key, rule in CLASSES_FILE.items():
+        if key in content:
+            rule.check(key, content[key])
+    for index, entry in enumerate(content["classes"]):
+        for key, rule in CLASSES_ENTRY.items():
+            if key in entry:
+                rule.check(f"classes[{index}].{key}", entry[key])
 
 
 LISTED = {"label_encodings": LabelEncoding, "hub": HubSource}

@@ -16,7 +16,7 @@ from transformers import AutoConfig
 
 from ..configuration_base import GeneratorConfig
 from ..image_processing_files import resize_nearest
-from ..pipeline_checkpoint_folder import check_folder
+from ..pipeline_checkpoint_folder import check_config_file, check_folder
 from ..pipeline_semantic_image_synthesis import SemanticImageSynthesisPipeline
 from ..publishing import errors_in_words
 from .model_text import ModelText, read_model_text
@@ -190,10 +190,11 @@ def load_model(name: str, source: str, device: str | torch.device | None = None)
     try:
         check_folder(source)
         _check_repository(source)
-        config = AutoConfig.from_pretrained(source)  # before gigabytes of something else are fetched
+        check_config_file(source)  # before gigabytes of something else are fetched
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         if not isinstance(config, GeneratorConfig):
             raise ValueError(f"it is a {config.model_type!r} model")
-        pipe = SemanticImageSynthesisPipeline.from_pretrained(source, device=device)
+        pipe = SemanticImageSynthesisPipeline.from_pretrained(source, device=device, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = _reason(error).replace(source, name)
         raise ValueError(

@@ -4,18 +4,22 @@ From transformers any semantic segmentation model, Mask2Former and MaskFormer; e
 writes. The processors of such models bring everything to 384x384 by default: only their mean and deviation are used.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from ..configuration_limits import SEGMENTER_FILE
+from ..configuration_rules import read_json
 from ..image_processing_files import listing
+from ..modeling_checkpoint_files import stored_numbers
 from .features import check_8bit, file_sha256, full_precision, tensors_sha256
+from .foreign_models import MASK_MODELS, load_foreign_segmenter, normalisation_of
 from .segmenter_network import SegmentationNetwork
 
 
@@ -23,7 +27,6 @@ SIZE_DIVISOR = 32  # sides of what a network sees: every stage halves exactly
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 OWN_FORMAT = "dpsims_hf segmenter"
 KINDS = ("transformers", "own")
-MASK_MODELS = ("mask2former", "maskformer")
 MASK_RULE = "sum over queries of class probability (null class left out) x mask probability, at the input's size"
 LOGIT_RULE = "the model's logits"
 
@@ -99,13 +102,9 @@ class TransformersSegmenter(Segmenter):
     """
 
     def __init__(self, source: str, short_side: int | None = None) -> None:
-        from transformers import AutoImageProcessor
-
         try:
-            model, loaded = _segmentation_class(source).from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True
-            )
-            processor = AutoImageProcessor.from_pretrained(source)
+            model, loaded = load_foreign_segmenter(source)
+            mean, std = normalisation_of(source)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
@@ -127,9 +126,7 @@ class TransformersSegmenter(Segmenter):
         }
         super().__init__(facts["weights"], names, short_side, facts)
         self.model = model.requires_grad_(False)
-        normalise = getattr(processor, "do_normalize", True)
-        self.mean = [float(value) for value in (processor.image_mean if normalise else (0.0, 0.0, 0.0))]
-        self.std = [float(value) for value in (processor.image_std if normalise else (1.0, 1.0, 1.0))]
+        self.mean, self.std = mean, std
         self.train(False)
 
     def scores(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -143,18 +140,6 @@ class TransformersSegmenter(Segmenter):
             # As `post_process_semantic_segmentation`, but for its fixed 384x384, which would distort other aspects.
             masks = F.interpolate(masks[None], values.shape[-2:], mode="bilinear", align_corners=False)[0].sigmoid()
             yield torch.einsum("qc,qhw->chw", classes.softmax(dim=-1)[:, :-1], masks)
-
-
-def _segmentation_class(source: str) -> Any:
-    """The Auto class that the model type of a Hub id or folder belongs to."""
-    import transformers
-
-    config = transformers.AutoConfig.from_pretrained(source)
-    if config.model_type in MASK_MODELS:
-        return transformers.AutoModelForUniversalSegmentation
-    if type(config) not in transformers.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
-        raise ValueError(f"{config.model_type} is no semantic segmentation, and none of {', '.join(MASK_MODELS)}")
-    return transformers.AutoModelForSemanticSegmentation
 
 
 # -- own segmenter ----------------------------------------------------------------------------------------------------
@@ -171,13 +156,15 @@ class OwnSegmenter(Segmenter):
     def __init__(self, folder: str | Path, short_side: int | None = None) -> None:
         folder = Path(folder)
         try:
-            config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+            config = read_json(folder / CONFIG_FILE, CONFIG_FILE)
+            SEGMENTER_FILE.check("", config)
             if config["format"] != OWN_FORMAT:
                 raise ValueError(f"format {config['format']!r}")
             names, size = config["label_names"], config["size"]
+            _check_size(config, stored_numbers([str(folder / WEIGHTS_FILE)]))
             network = SegmentationNetwork(num_labels=len(names), **config["network"])
             network.load_state_dict(load_file(folder / WEIGHTS_FILE))
-        except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (OSError, SafetensorError, ValueError, RuntimeError) as error:
             raise ValueError(f"{folder}: not a folder of train_segmenter ({str(error).splitlines()[0]})") from error
         facts = {
             "scores": LOGIT_RULE,
@@ -194,6 +181,15 @@ class OwnSegmenter(Segmenter):
     def scores(self, values: torch.Tensor) -> Iterator[torch.Tensor]:
         """Scores per image, see `Segmenter.scores`."""
         yield from self.network(2 * values - 1)
+
+
+def _check_size(config: Mapping[str, Any], stored: int) -> None:
+    """Refuse a network that its file has no weights for, before it takes memory."""
+    with torch.device("meta"):
+        network = SegmentationNetwork(num_labels=len(config["label_names"]), **config["network"])
+    needed = sum(parameter.numel() for parameter in network.parameters())
+    if needed > stored:
+        raise ValueError(f"{CONFIG_FILE} asks for {needed:,} parameters, but {WEIGHTS_FILE} holds {stored:,} numbers")
 
 
 def load_segmenter(
@@ -224,8 +220,8 @@ def load_segmenter(
 
 def _is_own(folder: Path) -> bool:
     try:
-        return json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("format") == OWN_FORMAT
-    except (OSError, ValueError, AttributeError):
+        return read_json(folder / CONFIG_FILE).get("format") == OWN_FORMAT
+    except ValueError:
         return False
 
 

@@ -203,7 +203,7 @@ def load_pipeline(model: str, device: torch.device) -> Any:
     from ..pipeline_semantic_image_synthesis import SemanticImageSynthesisPipeline
 
     try:
-        pipe = SemanticImageSynthesisPipeline.from_pretrained(model, device=device)
+        pipe = SemanticImageSynthesisPipeline.from_pretrained(model, device=device, trust_remote_code=False)
     except (OSError, KeyError, ValueError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"--model {model} is no checkpoint of this package: {reason}") from None
