@@ -26,6 +26,7 @@ PIPELINE_FILES = (
     "pipeline_checkpoint_folder.py",
     "pipeline_instances.py",
     "pipeline_noise.py",
+    "configuration_rules.py",
 )
 PIPELINE_CLASS = "SemanticImageSynthesisPipeline"
 DISCRIMINATOR_FOLDER = "discriminator"

@@ -19,6 +19,7 @@ from diffusers.utils import BaseOutput
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
 from transformers.utils import cached_file
 
+from .configuration_rules import shortened  # diffusers' loader brings what this file imports, and nothing deeper
 from .pipeline_checkpoint_folder import (
     DISCRIMINATOR_FOLDER,
     check_config_file,
@@ -131,8 +132,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         labels = self.generator_model.config.num_labels
         if self.processor.num_labels != labels:
             raise ValueError(
-                f"{source}: preprocessor_config.json names {self.processor.num_labels} classes, and the generator has "
-                f"{labels}; they are not of one model"
+                f"{shortened(source)}: preprocessor_config.json names {self.processor.num_labels} classes, and the "
+                f"generator has {labels}; they are not of one model"
             )
 
     def load_discriminator(self) -> PreTrainedModel:
