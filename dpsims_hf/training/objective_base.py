@@ -28,6 +28,7 @@ from .losses import (
     labelmix_loss,
     labelmix_mask,
     n_plus_one_loss,
+    void_borders,
 )
 from .random_shift import random_shift
 
@@ -58,6 +59,7 @@ class AdversarialLossWeights:
         lambda_color: of the colour anchor, which keeps the start of a small run from false colours; 0 drops the term.
         lambda_class_color: of the same for the mean colour of each class; 0 drops the term.
         color_pool: side of the squares whose mean colours the anchor compares.
+        border_width: pixels so near to another class are void for d_real and g_gan (see `void_borders`); 0 is off.
         random_shift: D and feature networks see all pictures shifted by up to so many pixels (see `random_shift`).
         photo_noise: probability that the noise of G's half-step tells the photo's appearance (see `PhotoNoise`); the
             two terms of colour then count for these images alone.
@@ -80,6 +82,7 @@ class AdversarialLossWeights:
     lambda_color: float = 0.0
     lambda_class_color: float = 0.0
     color_pool: int = 8
+    border_width: int = 0
     random_shift: int = 0
     photo_noise: float = 0.0
     schedule: dict[str, list[list[float]]] = field(default_factory=dict)
@@ -95,7 +98,13 @@ class AdversarialLossWeights:
         for name, choices in self.choices.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"loss.{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}")
-        for name, least in (("random_shift", 0), ("color_pool", 1), ("lambda_color", 0), ("lambda_class_color", 0)):
+        for name, least in (
+            ("random_shift", 0),
+            ("border_width", 0),
+            ("color_pool", 1),
+            ("lambda_color", 0),
+            ("lambda_class_color", 0),
+        ):
             if getattr(self, name) < least:
                 raise ValueError(f"loss.{name}={getattr(self, name)} must be at least {least}")
         if not 0 <= self.photo_noise <= 1:
@@ -228,6 +237,11 @@ class AdversarialObjective:
         Raises:
             ValueError: naming the term, what it needs and the options that help.
         """
+        if self.weights.border_width and (self.void_label_id is None or not self.weights.class_balancing):
+            raise ValueError(
+                f"loss.border_width={self.weights.border_width} turns pixels to void, which only class-balanced "
+                "losses of a label space with void leave out; --set loss.border_width=0"
+            )
         if not self._trains_generator():
             raise ValueError(
                 "no loss term trains the generator; set one of its weights, for instance loss.lambda_gan=1"
@@ -320,9 +334,10 @@ class AdversarialObjective:
         if self.augmentation is not None:
             self.augmentation.observe(on_real.segmentation_logits)
         smoothing = {"label_smoothing": w.label_smoothing, "smoothing": w.label_smoothing_form}
+        inner = self._without_borders(labels)
         terms = {
             "d_real": n_plus_one_loss(
-                on_real.segmentation_logits, labels, self._alpha(labels), w.focal_gamma, **smoothing
+                on_real.segmentation_logits, inner, self._alpha(inner), w.focal_gamma, **smoothing
             )
         }
         if w.label_smoothing_targets == "real":
@@ -383,7 +398,8 @@ class AdversarialObjective:
         if self._needs_judgement():
             judged = self._judge(discriminator, seen, output_features=self._compares_judgements())
         if self.weights.lambda_gan:
-            gan = n_plus_one_loss(judged.segmentation_logits, labels, self._alpha(labels), self.weights.focal_gamma)
+            inner = self._without_borders(labels)
+            gan = n_plus_one_loss(judged.segmentation_logits, inner, self._alpha(inner), self.weights.focal_gamma)
             terms["g_gan"] = self.weights.lambda_gan * gan
         if other is not None:
             log["image_difference"] = (output.images.detach().float() - other.images.float()).abs().mean()
@@ -470,6 +486,10 @@ class AdversarialObjective:
             for half in (0, 1)
         )
         return first, second
+
+    def _without_borders(self, labels: torch.Tensor) -> torch.Tensor:
+        width = self.weights.border_width
+        return void_borders(labels, width, self.void_label_id) if width else labels
 
     def _alpha(self, labels: torch.Tensor) -> torch.Tensor | None:
         if not self.weights.class_balancing:
