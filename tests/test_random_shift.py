@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from dpsims_hf.training.losses import class_color_loss, color_loss
-from dpsims_hf.training.objective_dpsims import DPSIMSLossWeights
+from dpsims_hf.training.losses import class_color_loss, color_loss, void_borders
+from dpsims_hf.training.objective_dpsims import DPSIMSLossWeights, DPSIMSObjective
 from dpsims_hf.training.random_shift import random_shift
 
 
@@ -78,6 +78,26 @@ def test_class_color_loss_by_hand():
     assert class_color_loss(fake, real, labels, 3, 2).item() == pytest.approx((0.2 / 2 + 1.0 / 2) / 2)
     assert class_color_loss(fake, real, labels, 3, 2, torch.tensor([True, False])).item() == pytest.approx(0.05)
     assert class_color_loss(fake, real, labels, 3).item() == pytest.approx((0.2 / 3 + 10.0 / 3) / 2)
+
+
+def test_borders_by_hand():
+    labels = torch.zeros(1, 4, 6, dtype=torch.long)
+    labels[:, :, 3:] = 2
+    labels[:, 3, 0] = 1
+    assert void_borders(labels, 1, 9)[0].tolist() == [
+        [0, 0, 9, 9, 2, 2],
+        [0, 0, 9, 9, 2, 2],
+        [9, 9, 9, 9, 2, 2],
+        [9, 9, 9, 9, 2, 2],
+    ]
+    assert (void_borders(labels, 3, 9) == 9).all()
+
+
+def test_borders_need_void():
+    weights = DPSIMSLossWeights(border_width=1, lambda_contrastive=0)
+    with pytest.raises(ValueError, match="border_width=1 turns pixels to void"):
+        DPSIMSObjective(weights, 5).prepare(torch.nn.Module())
+    DPSIMSObjective(weights, 5, 4).prepare(torch.nn.Module())
 
 
 def test_schedule_is_linear_between_points_and_constant_beyond():

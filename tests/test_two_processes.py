@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from training_runs import CONTEXT, Run, succeed
 
 from dpsims_hf.training.checkpoints import list_checkpoints
+from dpsims_hf.training.loss_weights import AdversarialLossWeights
 from dpsims_hf.training.losses import class_weights
-from dpsims_hf.training.objective_base import AdversarialLossWeights, AdversarialObjective
+from dpsims_hf.training.objective_base import AdversarialObjective
 
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,8 @@ from ..modeling_dpsims import DPSIMSGenerator
 from ..modeling_dpsims_discriminator import DPSIMSDiscriminator
 from ..modeling_oasis import OASISGenerator
 from ..modeling_oasis_discriminator import OASISDiscriminator
-from .objective_base import AdversarialLossWeights, AdversarialObjective
+from .loss_weights import AdversarialLossWeights
+from .objective_base import AdversarialObjective
 from .objective_dpgan import DPGANLossWeights, DPGANObjective
 from .objective_dpsims import DPSIMSLossWeights, DPSIMSObjective
 from .objective_oasis import OASISLossWeights, OASISObjective

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from ..modeling_outputs import DiscriminatorOutput
+from .loss_weights import AdversarialLossWeights
 from .losses import feature_matching_loss, patch_generator_loss, patch_hinge_loss
-from .objective_base import AdversarialLossWeights
 from .objective_oasis import OASISLossWeights, OASISObjective
 
 

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from ..modeling_outputs import DiscriminatorOutput
 from .contrastive import ProjectionHeads, sample_positions
+from .loss_weights import AdversarialLossWeights
 from .losses import diversity_hinge, diversity_ratio, info_nce
-from .objective_base import AdversarialLossWeights, AdversarialObjective, Draw, Noise
+from .objective_base import AdversarialObjective, Draw, Noise
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from .objective_base import AdversarialLossWeights, AdversarialObjective
+from .loss_weights import AdversarialLossWeights
+from .objective_base import AdversarialObjective
 
 
 @dataclass(frozen=True)
