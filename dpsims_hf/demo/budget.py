@@ -30,10 +30,10 @@ class Budget:
         downloaded_bytes: of all models that were downloaded for visitors since the start.
     """
 
-    request_seconds: float = 120
-    image_seconds: float = 20
+    request_seconds: float = 120.0
+    image_seconds: float = 20.0
     image_pixels: int = 2**21
-    evaluation_seconds: float = 300
+    evaluation_seconds: float = 300.0
     model_bytes: int = 4_000_000_000
     downloaded_bytes: int = 20_000_000_000
 
