@@ -303,14 +303,15 @@ def fuzz(seed: int, count: int) -> tuple[int, int]:
     """Change one to three fields of every config and of a processor, `count` times; (accepted, refused)."""
     random_state, accepted, refusals = random.Random(seed), 0, 0
     makers: list[tuple[Callable[[dict], Any], dict, list[str]]] = [
-        (cls.from_dict, cls.from_preset("tiny").to_dict(), [*own_fields(cls), *TRANSFORMERS_FIELDS])
-        for cls in CONFIGS
+        (cls.from_dict, cls.from_preset("tiny").to_dict(), [*own_fields(cls), *TRANSFORMERS_FIELDS]) for cls in CONFIGS
     ]
     processor = SemanticImageProcessor(id2label={0: "sky", 1: "road"}).to_dict()
     makers.append((SemanticImageProcessor.from_dict, processor, list(PROCESSOR_FIELDS)))
     for _ in range(count):
         make, stored, fields = random_state.choice(makers)
-        changed = {random_state.choice(fields): random_state.choice(VALUES) for _ in range(random_state.choice((1, 1, 3)))}
+        changed = {
+            random_state.choice(fields): random_state.choice(VALUES) for _ in range(random_state.choice((1, 1, 3)))
+        }
         before = time.perf_counter()
         try:
             config = make({**stored, **changed})
@@ -323,5 +324,7 @@ def fuzz(seed: int, count: int) -> tuple[int, int]:
         except Exception as error:
             raise AssertionError(f"{make.__qualname__} {str(changed)[:300]}: {error!r}"[:1500]) from error
         seconds = time.perf_counter() - before
-        assert seconds < (SECONDS if hasattr(error_free := changed, "keys") else 0), f"{str(error_free)[:300]}: {seconds} s"
+        assert seconds < (SECONDS if hasattr(error_free := changed, "keys") else 0), (
+            f"{str(error_free)[:300]}: {seconds} s"
+        )
     return accepted, refusals

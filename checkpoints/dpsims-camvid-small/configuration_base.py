@@ -5,11 +5,19 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
+from .configuration_limits import (
+    CONFIG_FIELDS,
+    MAX_PIXELS,
+    PADDING_MODES,
+    TRANSFORMERS_FIELDS,
+    UPSAMPLE_MODES,
+    check_arguments,
+    check_parameters,
+    own_fields,
+)
+
 
 logger = logging.get_logger(__name__)
-
-PADDING_MODES = ("zeros", "reflect", "replicate")
-UPSAMPLE_MODES = ("nearest", "bilinear")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -21,6 +29,8 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class NamedClassesConfig(PreTrainedConfig):
     """A config with `num_labels` input classes, void included, and presets.
 
+    Every field is checked before `__init__` runs: `configuration_limits` says what it may be.
+
     Args:
         num_labels: input classes; None takes the number of names in `id2label`, or the paper's 151 of ADE20K. Where it
             clashes with `id2label` the number wins and the names are dropped: that is how transformers fine-tunes to
@@ -30,17 +40,49 @@ class NamedClassesConfig(PreTrainedConfig):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> "NamedClassesConfig":
+        check_arguments(cls, CONFIG_FIELDS, TRANSFORMERS_FIELDS, args, kwargs)
+        if kwargs.get("model_type", cls.model_type) != cls.model_type:
+            raise ValueError(f"model_type={kwargs['model_type']!r}: {cls.__name__} is of type {cls.model_type!r}")
+        return super().__new__(cls)
+
     def __init__(self, num_labels: int | None = None, void_label_id: int | None = None, **kwargs: Any) -> None:
-        self.void_label_id = void_label_id
         names = kwargs.get("id2label")
         if names is not None and num_labels is not None and len(names) != num_labels:
             logger.warning("num_labels=%d replaces the %d class names of the checkpoint", num_labels, len(names))
             kwargs.pop("id2label")
             kwargs.pop("label2id", None)
             names = None
+            void_label_id = None if void_label_id is None or void_label_id >= num_labels else void_label_id
         if names is None:
             kwargs["num_labels"] = 151 if num_labels is None else num_labels
         super().__init__(**kwargs)
+        self.void_label_id = void_label_id
+        if void_label_id is not None and void_label_id >= self.num_labels:
+            raise ValueError(
+                f"void_label_id {void_label_id} is out of range: legal are 0..{self.num_labels - 1} or None"
+            )
+        check_parameters(type(self).__name__, self.parameter_estimate())
+
+    def parameter_estimate(self) -> int:
+        """About how many parameters the network has, a frozen backbone not counted; nothing is built for it."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Check the fields as they are now; a model does so before it is built.
+
+        Raises:
+            ValueError: as when the config was made.
+        """
+        fields = {name: getattr(self, name) for name in own_fields(type(self)) if name != "num_labels"}
+        type(self)(**fields, id2label=self.id2label)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in transformers; what `kwargs` override is checked as well."""
+        loaded = super().from_dict(config_dict, **kwargs)
+        (loaded[0] if isinstance(loaded, tuple) else loaded).check()
+        return loaded
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> "NamedClassesConfig":
@@ -61,6 +103,10 @@ class GeneratorConfig(NamedClassesConfig):
         channel_multipliers: one more than there are scales.
         spectral_norm: on the convolutions of the SPADE blocks.
         normalization_eps: epsilon of the batch norms.
+        padding_mode: of the 3x3 convolutions.
+        output_padding_mode: at full resolution, where zeros leave a wrong border; None is padding_mode.
+        upsample_mode: between SPADE blocks.
+        texture_noise: white noise in the SPADE blocks (see `TextureNoise`); the papers have none.
     """
 
     def __init__(
@@ -73,14 +119,25 @@ class GeneratorConfig(NamedClassesConfig):
         channel_multipliers: list[int] | tuple[int, ...],
         spectral_norm: bool,
         normalization_eps: float,
+        padding_mode: str = "zeros",
+        output_padding_mode: str | None = None,
+        upsample_mode: str = "nearest",
+        texture_noise: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.image_size = [int(side) for side in image_size]
+        self.image_size = list(image_size)
         self.noise_dim = noise_dim
         self.base_channels = base_channels
         self.channel_multipliers = list(channel_multipliers)
         self.spectral_norm = spectral_norm
         self.normalization_eps = normalization_eps
+        self.padding_mode = padding_mode
+        self.output_padding_mode = padding_mode if output_padding_mode is None else output_padding_mode
+        self.upsample_mode = upsample_mode
+        self.texture_noise = texture_noise
+        check_choice("padding_mode", self.padding_mode, PADDING_MODES)
+        check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
+        check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
         if len(self.channel_multipliers) < 2:
             raise ValueError(f"channel_multipliers={self.channel_multipliers} must hold 2 numbers or more")
         if noise_dim < 0:
@@ -89,6 +146,8 @@ class GeneratorConfig(NamedClassesConfig):
             raise ValueError(f"image_size={self.image_size} must be (height, width)")
         if any(side <= 0 or side % self.size_divisor for side in self.image_size):
             raise ValueError(f"image_size={self.image_size} must be multiples of {self.size_divisor}")
+        if self.image_size[0] * self.image_size[1] > MAX_PIXELS:
+            raise ValueError(f"image_size={self.image_size} is illegal: legal are up to {MAX_PIXELS:,} pixels")
         super().__init__(num_labels, void_label_id, **kwargs)
 
     @property
@@ -102,9 +161,34 @@ class GeneratorConfig(NamedClassesConfig):
         return len(self.channel_multipliers) - 1
 
     @property
+    def block_padding_modes(self) -> list[str]:
+        """Padding of each SPADE block, coarse to fine."""
+        return [self.padding_mode] * (self.num_scales - 1) + [self.output_padding_mode]
+
+    @property
     def size_divisor(self) -> int:
         """Height and width of every input are multiples of this."""
         return 2 ** (self.num_scales - 1)
 
 
-__all__ = ["GeneratorConfig", "NamedClassesConfig", "check_choice"]
+def spade_block_parameters(before: int, after: int, condition: int) -> int:
+    """Kernels of a `SpadeResidualBlock` whose norms read a condition of so many channels."""
+    middle, shortcut = min(before, after), before != after
+    convolutions = 9 * middle * (before + after) + shortcut * before * after
+    return convolutions + 18 * condition * (before + middle + shortcut * before)
+
+
+def residual_block_parameters(before: int, after: int) -> int:
+    """Kernels of a `ResidualBlock`."""
+    return 9 * after * (before + after) + (before != after) * before * after
+
+
+__all__ = [
+    "PADDING_MODES",
+    "UPSAMPLE_MODES",
+    "GeneratorConfig",
+    "NamedClassesConfig",
+    "check_choice",
+    "residual_block_parameters",
+    "spade_block_parameters",
+]

@@ -2,9 +2,10 @@
 BMVC 2022). The defaults are the paper's (Tables 6 to 8 of its supplement).
 """
 
+from itertools import pairwise
 from typing import Any
 
-from .configuration_base import GeneratorConfig
+from .configuration_base import GeneratorConfig, spade_block_parameters
 from .configuration_oasis import OASISDiscriminatorConfig
 
 
@@ -23,6 +24,10 @@ class DPGANGeneratorConfig(GeneratorConfig):
         concatenate_coarsest: Eq. 2; False is "w/o cat" (supplement, Table 3).
         spectral_norm: on the convolutions of the SPADE blocks.
         normalization_eps: epsilon of the batch norms.
+        padding_mode: of the 3x3 convolutions.
+        output_padding_mode: at full resolution, where zeros leave a wrong border; None is padding_mode.
+        upsample_mode: between SPADE blocks.
+        texture_noise: white noise in the SPADE blocks (see `TextureNoise`); the paper has none.
         init_gain: Xavier gain of initial kernels without spectral norm (which would cancel it); not in the paper, 0.02
             as all its peers have it.
     """
@@ -41,6 +46,10 @@ class DPGANGeneratorConfig(GeneratorConfig):
         concatenate_coarsest: bool = True,
         spectral_norm: bool = True,
         normalization_eps: float = 1e-5,
+        padding_mode: str = "zeros",
+        output_padding_mode: str | None = None,
+        upsample_mode: str = "nearest",
+        texture_noise: bool = False,
         init_gain: float = 0.02,
         **kwargs: Any,
     ) -> None:
@@ -62,8 +71,21 @@ class DPGANGeneratorConfig(GeneratorConfig):
             channel_multipliers,
             spectral_norm,
             normalization_eps,
+            padding_mode,
+            output_padding_mode,
+            upsample_mode,
+            texture_noise,
             **kwargs,
         )
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        levels, coarsest = self.pyramid_channels, self.pyramid_channels[-1] * self.concatenate_coarsest
+        total = 9 * (self.num_labels + self.noise_dim) * (levels[0] + self.widths[0]) + 27 * self.widths[-1]
+        total += sum(9 * before * after for before, after in pairwise(levels))
+        for (before, after), level in zip(pairwise(self.widths), levels[:0:-1], strict=True):
+            total += spade_block_parameters(before, after, level + coarsest)
+        return total
 
 
 DPGANGeneratorConfig.presets = {
@@ -123,6 +145,13 @@ class DPGANDiscriminatorConfig(OASISDiscriminatorConfig):
         super().__init__(
             num_labels, void_label_id, encoder_channels, decoder_channels, spectral_norm, init_gain, **kwargs
         )
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        read = [self.encoder_channels[block - 1] for block in self.patch_encoder_blocks]
+        read += [self.decoder_channels[block - 1] for block in self.patch_decoder_blocks]
+        heads = sum(9 * self.patch_channels * (width + 3 * self.patch_channels + 1) for width in read)
+        return super().parameter_estimate() + heads
 
 
 DPGANDiscriminatorConfig.presets = {

@@ -2,9 +2,15 @@
 ICLR 2021). The defaults are the paper's for ADE20K (Tables L and M of its appendix).
 """
 
+from itertools import pairwise
 from typing import Any
 
-from .configuration_base import GeneratorConfig, NamedClassesConfig
+from .configuration_base import (
+    GeneratorConfig,
+    NamedClassesConfig,
+    residual_block_parameters,
+    spade_block_parameters,
+)
 
 
 class OASISGeneratorConfig(GeneratorConfig):
@@ -20,6 +26,10 @@ class OASISGeneratorConfig(GeneratorConfig):
         spade_channels: hidden width of the SPADE norms.
         spectral_norm: on the convolutions of the SPADE blocks.
         normalization_eps: epsilon of the batch norms.
+        padding_mode: of the 3x3 convolutions.
+        output_padding_mode: at full resolution, where zeros leave a wrong border; None is padding_mode.
+        upsample_mode: between SPADE blocks.
+        texture_noise: white noise in the SPADE blocks (see `TextureNoise`); the paper has none.
         init_gain: Xavier gain of initial kernels without spectral norm (which would cancel it); not in the paper, 0.02
             as all its peers have it.
     """
@@ -37,6 +47,10 @@ class OASISGeneratorConfig(GeneratorConfig):
         spade_channels: int = 128,
         spectral_norm: bool = True,
         normalization_eps: float = 1e-5,
+        padding_mode: str = "zeros",
+        output_padding_mode: str | None = None,
+        upsample_mode: str = "nearest",
+        texture_noise: bool = False,
         init_gain: float = 0.02,
         **kwargs: Any,
     ) -> None:
@@ -51,8 +65,21 @@ class OASISGeneratorConfig(GeneratorConfig):
             channel_multipliers,
             spectral_norm,
             normalization_eps,
+            padding_mode,
+            output_padding_mode,
+            upsample_mode,
+            texture_noise,
             **kwargs,
         )
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        inputs = 9 * (self.num_labels + self.noise_dim)
+        total = inputs * self.widths[0] + 27 * self.widths[-1]
+        for before, after in pairwise(self.widths):
+            norms = 3 if before != after else 2
+            total += norms * inputs * self.spade_channels + spade_block_parameters(before, after, self.spade_channels)
+        return total
 
 
 OASISGeneratorConfig.presets = {
@@ -115,6 +142,14 @@ class OASISDiscriminatorConfig(NamedClassesConfig):
     def size_divisor(self) -> int:
         """Height and width of every image are multiples of this."""
         return 2 ** len(self.encoder_channels)
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        down, up = self.encoder_channels, self.decoder_channels
+        total = sum(residual_block_parameters(before, after) for before, after in pairwise([3, *down]))
+        for (before, after), skip in zip(pairwise([down[-1], *up]), [0, *reversed(down[:-1])], strict=True):
+            total += residual_block_parameters(before + skip, after)
+        return total + up[-1] * (self.num_labels + 1)
 
 
 OASISDiscriminatorConfig.presets = {

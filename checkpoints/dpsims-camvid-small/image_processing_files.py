@@ -1,6 +1,7 @@
 """Reading image files, resizing arrays and matching colours: the leaf functions under `SemanticImageProcessor`."""
 
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 # What Pillow raises on unreadable files; a decompression bomb is refused, not decoded.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+STRIP_PIXELS = 2**20
 WINDOW = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]  # antialiasing spreads over at most 2 px
 
 
@@ -122,45 +124,131 @@ def listing(values: list, limit: int = 12) -> str:
 def nearest_color(colors: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of, and squared distance to, the nearest palette colour; in chunks, since a photo has 10^5 colours."""
     nearest, distance = np.empty(len(colors), np.int64), np.empty(len(colors), np.int64)
-    for start in range(0, len(colors), 4096):
-        squared = ((colors[start : start + 4096, None] - palette[None]) ** 2).sum(axis=2)
-        nearest[start : start + 4096] = squared.argmin(axis=1)
-        distance[start : start + 4096] = squared.min(axis=1)
+    step = max(1, 2**20 // len(palette))
+    for start in range(0, len(colors), step):
+        squared = ((colors[start : start + step, None] - palette[None]) ** 2).sum(axis=2)
+        nearest[start : start + step] = squared.argmin(axis=1)
+        distance[start : start + step] = squared.min(axis=1)
     return nearest, distance
 
 
-def snap_blends(colors: np.ndarray, label_map: np.ndarray, palette: np.ndarray, tolerance: float) -> None:
+def snap_blends(image: Image.Image | np.ndarray, label_map: np.ndarray, palette: np.ndarray, tolerance: float) -> None:
     """Give antialiased border pixels (label -1) the nearest class of their own neighbourhood, in place.
 
     A blend of sky and building may lie nearest to road; only classes within 2 px come into question, and only for
     colours between those classes' colours. Everything else stays -1.
     """
-    rows, columns = np.nonzero(label_map < 0)
-    padded = np.pad(label_map, 2, constant_values=-1)
-    around = np.stack([padded[rows + 2 + dy, columns + 2 + dx] for dy, dx in WINDOW], axis=1)
+    above = np.full((2, label_map.shape[1] + 4), -1, np.int32)  # of the strip above, before its blends were given
+    for rows, colors in strips(image):
+        below = label_map[rows.stop : rows.stop + 2]
+        padded = np.full((rows.stop - rows.start + 4, label_map.shape[1] + 4), -1, np.int32)
+        padded[:2] = above
+        padded[2:-2, 2:-2] = label_map[rows]
+        padded[rows.stop - rows.start + 2 :, 2:-2][: len(below)] = below
+        above = padded[-4:-2].copy()
+        unknown = np.argwhere(padded[2:-2, 2:-2] < 0)
+        for start in range(0, len(unknown), 2**14):  # looking around takes a kilobyte for each
+            at = tuple(unknown[start : start + 2**14].T)
+            label_map[rows][at] = _blended(colors[..., :3][at].astype(np.int32), padded, at, palette, tolerance)
+
+
+def _blended(
+    own: np.ndarray, padded: np.ndarray, at: tuple[np.ndarray, np.ndarray], palette: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """The labels of some pixels by `snap_blends`; `padded` has 2 px more on each side."""
+    around = np.stack([padded[at[0] + 2 + dy, at[1] + 2 + dx] for dy, dx in WINDOW], axis=1)
     absent = around < 0
     near = palette[np.maximum(around, 0)]  # (pixels, window, 3)
-    own = colors[rows, columns]
     low = np.where(absent[..., None], 256, near).min(axis=1) - tolerance
     high = np.where(absent[..., None], -1, near).max(axis=1) + tolerance
     blend = ((own >= low) & (own <= high)).all(axis=1) & ~absent.all(axis=1)
     squared = np.where(absent, np.iinfo(np.int32).max, ((own[:, None] - near) ** 2).sum(axis=2))
-    chosen = around[np.arange(len(rows)), squared.argmin(axis=1)]
-    label_map[rows[blend], columns[blend]] = chosen[blend]
+    return np.where(blend, around[np.arange(len(around)), squared.argmin(axis=1)], -1)
+
+
+def strips(image: Image.Image | np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """An image some rows at a time, with their numbers: a second copy of a large one takes hundreds of megabytes."""
+    height, width = image_size(image)
+    step = max(1, STRIP_PIXELS // max(1, width))
+    for start in range(0, height, step):
+        rows = slice(start, min(height, start + step))
+        is_array = isinstance(image, np.ndarray)
+        yield rows, image[rows] if is_array else np.asarray(image.crop((0, start, width, rows.stop)))
+
+
+def packed_colors(colors: np.ndarray) -> np.ndarray:
+    """uint8 (..., 3 or more) -> int32 (...), 0xRRGGBB."""
+    packed = colors[..., 0].astype(np.int32)
+    for channel in (1, 2):
+        packed <<= 8
+        packed |= colors[..., channel]
+    return packed
+
+
+def unpacked_colors(packed: np.ndarray) -> np.ndarray:
+    """Inverse of `packed_colors`: (..., 3) in 0..255, in the type of `packed`."""
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=-1)
+
+
+def count_values(arrays: Iterable[np.ndarray], limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """`np.unique(..., return_counts=True)` of all arrays together; stops once there are more than `limit` values."""
+    values, counts = np.empty(0, np.int32), np.empty(0, np.int64)
+    for array in arrays:
+        new, number = np.unique(array, return_counts=True)
+        values, inverse = np.unique(np.concatenate([values, new]), return_inverse=True)
+        counts = np.bincount(inverse, np.concatenate([counts, number]), len(values)).astype(np.int64)
+        if limit is not None and len(values) > limit:
+            break
+    return values, counts
+
+
+def image_size(values: Image.Image | np.ndarray) -> tuple[int, int]:
+    """(height, width)."""
+    return values.shape[:2] if isinstance(values, np.ndarray) else (values.height, values.width)
+
+
+def as_list(items: Any, color: bool) -> list:
+    """One item, a list, or a batched array -> a list; an (n, H, W) array of labels is a batch, never CHW colours."""
+    if isinstance(items, (list, tuple)):
+        if not items:
+            raise ValueError("an empty list of images: pass at least one")
+        return list(items)
+    if isinstance(items, (np.ndarray, torch.Tensor)):
+        if items.ndim == 4:
+            return list(items)
+        if items.ndim == 3 and not color and not (to_numpy(items).dtype == np.uint8 and items.shape[-1] in (3, 4)):
+            return list(items)
+    return [items]
+
+
+def stack_arrays(arrays: list[np.ndarray], what: str) -> np.ndarray:
+    sizes = sorted({array.shape[-2:] for array in arrays})
+    if len(sizes) > 1:
+        raise ValueError(
+            f"{what} of different sizes {listing([f'{h}x{w}' for h, w in sizes])}: pass size= to resize them"
+        )
+    return np.stack(arrays)
 
 
 __all__ = [
+    "as_list",
+    "image_size",
+    "stack_arrays",
     "channels_last",
+    "count_values",
     "default_palette",
     "instance_numbers",
     "listing",
     "nearest_color",
     "nearest_indices",
     "open_image",
+    "packed_colors",
     "photo_to_pixel_values",
     "read_photo",
     "resize_nearest",
     "resize_photo",
     "snap_blends",
+    "strips",
     "to_numpy",
+    "unpacked_colors",
 ]

@@ -7,7 +7,7 @@ exactly: resizing is nearest neighbour, a palette file gives its indices, and wh
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,19 +15,27 @@ import torch
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
+from .configuration_limits import PROCESSOR_FIELDS, TRANSFORMERS_PROCESSOR_FIELDS, check_arguments
 from .image_processing_files import (
+    as_list,
     channels_last,
+    count_values,
     default_palette,
+    image_size,
     instance_numbers,
     listing,
     nearest_color,
     open_image,
+    packed_colors,
     photo_to_pixel_values,
     read_photo,
     resize_nearest,
     resize_photo,
     snap_blends,
+    stack_arrays,
+    strips,
     to_numpy,
+    unpacked_colors,
 )
 
 
@@ -61,6 +69,10 @@ class SemanticImageProcessor(BaseImageProcessor):
 
     model_input_names = ["label_map", "pixel_values"]
 
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> "SemanticImageProcessor":
+        check_arguments(cls, PROCESSOR_FIELDS, TRANSFORMERS_PROCESSOR_FIELDS, args, kwargs)
+        return super().__new__(cls)
+
     def __init__(
         self,
         id2label: Mapping[int | str, str],
@@ -90,9 +102,9 @@ class SemanticImageProcessor(BaseImageProcessor):
 
     def _validate(self) -> None:
         n = self.num_labels
-        if n == 0 or list(self.id2label) != list(range(n)):
-            raise ValueError(f"id2label must have the keys 0..{max(n - 1, 0)}, got {listing(list(self.id2label))}")
-        if len(self.palette) != n or any(len(rgb) != 3 or min(rgb) < 0 or max(rgb) > 255 for rgb in self.palette):
+        if n == 0:
+            raise ValueError("id2label is empty: a label space has at least one class")
+        if len(self.palette) != n:
             raise ValueError(
                 f"palette must hold {n} colours [r, g, b] in 0..255 (one per label), got {len(self.palette)}"
             )
@@ -130,32 +142,27 @@ class SemanticImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: unreadable file, ids out of range, void pixels without a void label, or unknown colours.
         """
-        transparent = None
         if isinstance(image, (np.ndarray, torch.Tensor)):
             values = channels_last(to_numpy(image))
+            shape, is_color = values.shape, values.ndim == 3 and values.dtype == np.uint8
+            if not values.size or not (values.ndim == 2 or (is_color and shape[-1] in (3, 4))):
+                raise ValueError(
+                    f"{source}: a {values.dtype} array of shape {shape} is no label map; "
+                    "pass integers (height, width) or uint8 colours (height, width, 3)"
+                )
+            has_alpha = is_color and shape[-1] == 4
         else:
             source = str(image) if isinstance(image, (str, os.PathLike)) else source
-            values, transparent = self._read_file(open_image(image, source), source)
-        if values.ndim == 3 and values.shape[-1] in (3, 4) and values.dtype == np.uint8:
-            if values.shape[-1] == 4:
-                values, transparent = values[..., :3], values[..., 3] == 0
-            label_map = self._decode_colors(values, transparent, source)
-        elif values.ndim == 2 and values.size:
-            label_map = self._decode_indices(values, source)
-        else:
-            raise ValueError(
-                f"{source}: a {values.dtype} array of shape {values.shape} is no label map; "
-                "pass integers (height, width) or uint8 colours (height, width, 3)"
-            )
-        return label_map if transparent is None else self._set_void(label_map, transparent, "transparent", source)
-
-    def _read_file(self, image: Image.Image, source: str) -> tuple[np.ndarray, np.ndarray | None]:
-        if image.mode == "LA":
-            values = np.asarray(image)
-            return values[..., 0], values[..., 1] == 0
-        if image.mode not in INDEX_MODES + ("RGB", "RGBA"):
-            raise ValueError(f"{source}: mode {image.mode} is no label map; save it as an index, palette or RGB PNG")
-        return np.asarray(image), None
+            values = open_image(image, source)
+            if values.mode not in (*INDEX_MODES, "LA", "RGB", "RGBA"):
+                raise ValueError(
+                    f"{source}: mode {values.mode} is no label map; save it as an index, palette or RGB PNG"
+                )
+            is_color, has_alpha = values.mode.startswith("RGB"), values.mode.endswith("A")
+        label_map = self._decode_colors(values, source) if is_color else self._decode_indices(values, source)
+        if has_alpha:
+            self._set_void(label_map, values, lambda part: part[..., -1] == 0, "transparent", source)
+        return label_map
 
     def _legal(self) -> str:
         void = (
@@ -163,59 +170,84 @@ class SemanticImageProcessor(BaseImageProcessor):
         )
         return f"0..{self.num_labels - 1}{void}"
 
-    def _decode_indices(self, values: np.ndarray, source: str) -> np.ndarray:
-        label_map = values.astype(np.int64)
-        if values.dtype.kind == "f" and not np.array_equal(label_map, values):
-            raise ValueError(
-                f"{source}: label values are not whole numbers (dtype {values.dtype}); pass integer class ids"
-            )
+    def _decode_indices(self, values: Image.Image | np.ndarray, source: str) -> np.ndarray:
+        label_map = np.empty(image_size(values), dtype=np.int64)
+        for rows, part in strips(values):
+            part = part[..., 0] if part.ndim == 3 else part  # LA
+            label_map[rows] = part
+            if part.dtype.kind == "f" and not np.array_equal(label_map[rows], part):
+                raise ValueError(
+                    f"{source}: label values are not whole numbers (dtype {part.dtype}); pass integer class ids"
+                )
         if self.void_values:
-            label_map = self._set_void(label_map, np.isin(label_map, self.void_values), "void", source)
+            self._set_void(label_map, label_map, lambda part: np.isin(part, self.void_values), "void", source)
         if label_map.min() < 0 or label_map.max() >= self.num_labels:
-            illegal, counts = np.unique(
-                label_map[(label_map < 0) | (label_map >= self.num_labels)], return_counts=True
-            )
+            parts = (part[(part < 0) | (part >= self.num_labels)] for _, part in strips(label_map))
+            illegal, counts = count_values(parts)
             raise ValueError(
                 f"{source}: label id {listing(illegal.tolist())} out of range ({counts.sum()} pixels): "
                 f"legal are {self._legal()}; correct the file, or add the class or void value to classes.json"
             )
         return label_map
 
-    def _set_void(self, label_map: np.ndarray, mask: np.ndarray, what: str, source: str) -> np.ndarray:
-        if mask.any():
-            if self.void_label_id is None:
-                raise ValueError(
-                    f"{source}: {int(mask.sum())} {what} pixels, but this label space has no void label: "
-                    f"legal are {self._legal()}; fill them with a class"
-                )
-            label_map[mask] = self.void_label_id
-        return label_map
+    def _set_void(
+        self,
+        label_map: np.ndarray,
+        values: Image.Image | np.ndarray,
+        is_void: Callable[[np.ndarray], np.ndarray],
+        what: str,
+        source: str,
+    ) -> None:
+        """Give some pixels the void label, in place."""
+        count = 0
+        for rows, part in strips(values):
+            mask = is_void(part)
+            count += int(np.count_nonzero(mask))
+            if self.void_label_id is not None:
+                label_map[rows][mask] = self.void_label_id
+        if count and self.void_label_id is None:
+            raise ValueError(
+                f"{source}: {count} {what} pixels, but this label space has no void label: "
+                f"legal are {self._legal()}; fill them with a class"
+            )
 
-    def _decode_colors(self, rgb: np.ndarray, transparent: np.ndarray | None, source: str) -> np.ndarray:
+    def _decode_colors(self, values: Image.Image | np.ndarray, source: str) -> np.ndarray:
         palette = np.asarray(self.palette, dtype=np.int32)
-        packed = rgb.astype(np.int32) @ np.array([65536, 256, 1], dtype=np.int32)
-        if transparent is not None:  # the colour under alpha 0 means nothing; give it one that always matches
-            packed = np.where(transparent, palette[0] @ np.array([65536, 256, 1], dtype=np.int32), packed)
-        keys, inverse = np.unique(packed, return_inverse=True)
-        colors = np.stack([keys >> 16, keys >> 8 & 255, keys & 255], axis=1)
+        keys = count_values(packed for _, packed in self._packed(values))[0]
+        colors = unpacked_colors(keys)
         nearest, distance = nearest_color(colors, palette)
         self._refuse_grey_indices(colors, distance, source)
         known = distance <= self.color_tolerance**2
-        label_map = np.where(known, nearest, -1)[inverse].reshape(packed.shape)
+        label_map = np.empty(image_size(values), dtype=np.int64)
+        for rows, packed in self._packed(values):
+            label_map[rows] = np.where(known, nearest, -1)[np.searchsorted(keys, packed)]
         if known.all():
             return label_map
-        total_unmatched = int((label_map < 0).sum())
+        total_unmatched = int(np.count_nonzero(label_map < 0))
         if total_unmatched <= label_map.size // 2:  # more cannot be antialiasing
-            snap_blends(colors[inverse.reshape(packed.shape)], label_map, palette, self.color_tolerance)
-        unknown = label_map < 0
-        if unknown.mean() > self.max_unmatched_share:
-            raise ValueError(self._unknown_colors(packed[unknown], unknown, source))
+            snap_blends(values, label_map, palette, self.color_tolerance)
+        unknown = int(np.count_nonzero(label_map < 0))
+        if unknown / label_map.size > self.max_unmatched_share:
+            parts = (packed[label_map[rows] < 0] for rows, packed in self._packed(values))
+            raise ValueError(self._unknown_colors(*count_values(parts), unknown / label_map.size, source))
         warnings.warn(
-            f"{source}: {total_unmatched} of {label_map.size} pixels have no class colour ({int(unknown.sum())} of "
+            f"{source}: {total_unmatched} of {label_map.size} pixels have no class colour ({unknown} of "
             "them are no blend of neighbouring classes either); each was snapped to the nearest class",
             stacklevel=3,
         )
-        return np.where(unknown, nearest[inverse].reshape(packed.shape), label_map)
+        for rows, packed in self._packed(values):
+            missing = label_map[rows] < 0
+            label_map[rows][missing] = nearest[np.searchsorted(keys, packed[missing])]
+        return label_map
+
+    def _packed(self, values: Image.Image | np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows of colours as numbers; the colour under alpha 0 means nothing, and becomes one that always matches."""
+        always = packed_colors(np.asarray(self.palette[0], dtype=np.uint8))
+        for rows, part in strips(values):
+            packed = packed_colors(part)
+            if part.shape[-1] == 4:
+                packed[part[..., 3] == 0] = always
+            yield rows, packed
 
     def _refuse_grey_indices(self, colors: np.ndarray, distance: np.ndarray, source: str) -> None:
         """An index map that a tool saved as grey RGB: its small values would all snap to a black void."""
@@ -226,15 +258,14 @@ class SemanticImageProcessor(BaseImageProcessor):
                 "save it as a single-channel (L) PNG"
             )
 
-    def _unknown_colors(self, packed: np.ndarray, unknown: np.ndarray, source: str) -> str:
-        keys, counts = np.unique(packed, return_counts=True)
+    def _unknown_colors(self, keys: np.ndarray, counts: np.ndarray, share: float, source: str) -> str:
         top = np.argsort(-counts, kind="stable")[:5]
         worst = ", ".join(f"({keys[i] >> 16}, {keys[i] >> 8 & 255}, {keys[i] & 255}) x {counts[i]}" for i in top)
         legal = listing(
             [f"{name} {tuple(rgb)}" for name, rgb in zip(self.id2label.values(), self.palette, strict=True)]
         )
         return (
-            f"{source}: {100 * unknown.mean():.1f} % of the pixels have unknown colours ({len(keys)} of them, most "
+            f"{source}: {100 * share:.1f} % of the pixels have unknown colours ({len(keys)} of them, most "
             f"often {worst}); the palette is {legal}"
         )
 
@@ -289,13 +320,13 @@ class SemanticImageProcessor(BaseImageProcessor):
         target = _size_dict(size) if size is not None else self.size if self.do_resize else None
         data: dict[str, np.ndarray] = {}
         if label_maps is not None:
-            sources = [(item, f"label map {i}") for i, item in enumerate(_as_list(label_maps, color=False))]
+            sources = [(item, f"label map {i}") for i, item in enumerate(as_list(label_maps, color=False))]
             maps = [self._resized(self.decode_label_map(*pair), target, pair[1], resize_nearest) for pair in sources]
-            data["label_map"] = _stack(maps, "label maps")
+            data["label_map"] = stack_arrays(maps, "label maps")
         if images is not None:
-            sources = [(item, f"image {i}") for i, item in enumerate(_as_list(images, color=True))]
+            sources = [(item, f"image {i}") for i, item in enumerate(as_list(images, color=True))]
             photos = [self._resized(read_photo(*pair), target, pair[1], resize_photo) for pair in sources]
-            data["pixel_values"] = _stack([photo_to_pixel_values(photo) for photo in photos], "images")
+            data["pixel_values"] = stack_arrays([photo_to_pixel_values(photo) for photo in photos], "images")
         return BatchFeature(data, tensor_type=return_tensors)
 
     preprocess = __call__
@@ -352,29 +383,6 @@ def _size_dict(size: Any) -> dict[str, int]:
         size = (size, size)
     height, width = (size["height"], size["width"]) if isinstance(size, Mapping) else size
     return {"height": int(height), "width": int(width)}
-
-
-def _as_list(items: Any, color: bool) -> list:
-    """One item, a list, or a batched array -> a list; an (n, H, W) array of labels is a batch, never CHW colours."""
-    if isinstance(items, (list, tuple)):
-        if not items:
-            raise ValueError("an empty list of images: pass at least one")
-        return list(items)
-    if isinstance(items, (np.ndarray, torch.Tensor)):
-        if items.ndim == 4:
-            return list(items)
-        if items.ndim == 3 and not color and not (to_numpy(items).dtype == np.uint8 and items.shape[-1] in (3, 4)):
-            return list(items)
-    return [items]
-
-
-def _stack(arrays: list[np.ndarray], what: str) -> np.ndarray:
-    sizes = sorted({array.shape[-2:] for array in arrays})
-    if len(sizes) > 1:
-        raise ValueError(
-            f"{what} of different sizes {listing([f'{h}x{w}' for h, w in sizes])}: pass size= to resize them"
-        )
-    return np.stack(arrays)
 
 
 __all__ = ["LegendEntry", "SemanticImageProcessor"]

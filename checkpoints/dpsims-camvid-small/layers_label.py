@@ -117,4 +117,11 @@ def resize_labels(label_map: torch.Tensor, size: tuple[int, int], centre: bool =
     return label_map[:, rows[:, None], columns]
 
 
-__all__ = ["LabelConv2d", "PositionCode", "resize_labels"]
+def resize_features(hidden: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+    """Resize feature maps (batch, channels, height, width) to `size` by "nearest" or "bilinear"."""
+    if hidden.shape[-2:] == size:
+        return hidden
+    return F.interpolate(hidden, size=size, mode=mode, align_corners=False if mode == "bilinear" else None)
+
+
+__all__ = ["LabelConv2d", "PositionCode", "resize_features", "resize_labels"]

@@ -15,6 +15,7 @@ from transformers import initialization as init
 
 from .layers_checkpointing import CheckpointedBlock
 from .layers_noise import LabelNoiseConv2d
+from .layers_texture import TextureNoise
 
 
 def maybe_spectral_norm(module: nn.Module, enabled: bool) -> nn.Module:
@@ -71,14 +72,21 @@ class LabelSpadeNorm(SpadeNorm):
         num_labels: classes.
         noise_dim: channels of the noise.
         hidden_channels: width of the embedding.
+        padding_mode: of the 3x3 convolutions.
         eps: of the batch norm.
     """
 
     def __init__(
-        self, num_features: int, num_labels: int, noise_dim: int, hidden_channels: int = 128, eps: float = 1e-5
+        self,
+        num_features: int,
+        num_labels: int,
+        noise_dim: int,
+        hidden_channels: int = 128,
+        padding_mode: str = "zeros",
+        eps: float = 1e-5,
     ) -> None:
-        super().__init__(num_features, hidden_channels, eps=eps)
-        self.embedding = LabelNoiseConv2d(num_labels, noise_dim, hidden_channels)
+        super().__init__(num_features, hidden_channels, padding_mode, eps)
+        self.embedding = LabelNoiseConv2d(num_labels, noise_dim, hidden_channels, padding_mode != "zeros")
 
     def forward(
         self, hidden: torch.Tensor, condition: tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
@@ -95,6 +103,7 @@ class SpadeResidualBlock(CheckpointedBlock):
         make_norm: makes the SPADE norm of a width.
         spectral_norm: on the three convolutions of the block.
         padding_mode: of the 3x3 convolutions.
+        texture_noise: add white noise before the norms.
     """
 
     def __init__(
@@ -104,6 +113,7 @@ class SpadeResidualBlock(CheckpointedBlock):
         make_norm: Callable[[int], SpadeNorm],
         spectral_norm: bool = True,
         padding_mode: str = "zeros",
+        texture_noise: bool = False,
     ) -> None:
         super().__init__()
         middle = min(in_channels, out_channels)
@@ -113,6 +123,8 @@ class SpadeResidualBlock(CheckpointedBlock):
                 nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding_mode), spectral_norm
             )
 
+        self.texture_0 = TextureNoise(in_channels) if texture_noise else None
+        self.texture_1 = TextureNoise(middle) if texture_noise else None
         self.norm_0 = make_norm(in_channels)
         self.conv_0 = conv(in_channels, middle)
         self.norm_1 = make_norm(middle)
@@ -122,10 +134,17 @@ class SpadeResidualBlock(CheckpointedBlock):
             self.norm_s = make_norm(in_channels)
             self.conv_s = maybe_spectral_norm(nn.Conv2d(in_channels, out_channels, 1, bias=False), spectral_norm)
 
-    def forward(self, hidden: torch.Tensor, condition: Any) -> torch.Tensor:
-        """Map (batch, in_channels, h, w) to (batch, out_channels, h, w) under the norms' condition at h, w."""
+    def forward(self, hidden: torch.Tensor, condition: Any, texture: torch.Tensor | None = None) -> torch.Tensor:
+        """Map (batch, in_channels, h, w) to (batch, out_channels, h, w) under the norms' condition at h, w.
+
+        `texture` is white noise (1 or batch, 1, h, w), for a block with texture noise.
+        """
+        if self.texture_0 is not None:
+            hidden = self.texture_0(hidden, texture)
         shortcut = self.conv_s(self.norm_s(hidden, condition)) if self.has_shortcut else hidden
         hidden = self.conv_0(F.leaky_relu(self.norm_0(hidden, condition), 0.2))
+        if self.texture_1 is not None:
+            hidden = self.texture_1(hidden, texture)
         hidden = self.conv_1(F.leaky_relu(self.norm_1(hidden, condition), 0.2))
         return shortcut + hidden
 

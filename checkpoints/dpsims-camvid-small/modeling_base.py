@@ -1,16 +1,20 @@
 """What the networks of all families share: how generators are called, noise, checks of the input, spectral norm."""
 
+import os
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
+from .configuration_base import NamedClassesConfig
 from .layers_label import LabelConv2d
-from .layers_noise import NoiseConv2d
+from .layers_noise import NoiseConv2d, canonical_noise
 from .layers_spade import init_spectral_norm
+from .layers_texture import TextureNoise, white_noise
+from .modeling_checkpoint_files import WHERE, check_weights
 from .modeling_outputs import GeneratorOutput
 
 
@@ -37,7 +41,7 @@ def check_images(pixel_values: torch.Tensor, divisor: int) -> None:
 
 def init_by_xavier(module: nn.Module, gain: float) -> None:
     """Initialise one module: kernels by Xavier's normal law, biases 0, norms 1 (for `_init_weights`)."""
-    if init_spectral_norm(module):
+    if init_spectral_norm(module) or init_texture_noise(module):
         return
     if isinstance(module, nn.Conv2d | LabelConv2d | NoiseConv2d):
         if not parametrize.is_parametrized(module):
@@ -53,12 +57,70 @@ def init_by_xavier(module: nn.Module, gain: float) -> None:
         init.zeros_(module.num_batches_tracked)
 
 
+def init_texture_noise(module: nn.Module) -> bool:
+    """Initialise the gains of texture noise (for `_init_weights`); False if it is no such module."""
+    if not isinstance(module, TextureNoise):
+        return False
+    init.constant_(module.gain, module.gain_init)
+    return True
+
+
 def _is_integer(tensor: torch.Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
 
 
+def own_memory(model: nn.Module) -> None:
+    """Copy weights and buffers on the CPU to where torch would have put them.
+
+    `from_pretrained` leaves them in the mapped file, at any address, and an address that is no multiple of 64 bytes
+    lets kernels sum in another order.
+    """
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
+
+
 class FoldableModel(PreTrainedModel):
-    """A model whose spectral norm can be folded away."""
+    """A model whose spectral norm can be folded away, and whose checkpoints may come from anyone.
+
+    Loaded, it computes as the one that was saved, to the bit.
+    """
+
+    def __init__(self, config: Any) -> None:
+        if isinstance(config, NamedClassesConfig):
+            config.check()  # a field may have been changed since it was made
+        super().__init__(config)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in transformers, from safetensors files alone (a checkpoint is data), into memory of torch's own.
+
+        Raises:
+            ValueError: for a config with fields out of their bounds, or for a network far beyond the stored weights.
+            OSError: for a checkpoint without safetensors files.
+        """
+        if kwargs.get("use_safetensors") is False or kwargs.get("gguf_file") is not None:
+            raise ValueError(
+                "weights are loaded from safetensors files alone; leave use_safetensors and gguf_file out"
+            )
+        kwargs["use_safetensors"] = True
+        source, variant = pretrained_model_name_or_path, kwargs.get("variant")
+        if source is not None and variant is None:
+            where = {name: kwargs[name] for name in WHERE if kwargs.get(name) is not None}
+            config = kwargs.get("config")
+            if not isinstance(config, PreTrainedConfig):
+                config = cls.config_class.from_pretrained(config or source, **where)
+            check_weights(source, cls._parameter_estimate(config), **where)
+        loaded = super().from_pretrained(source, *args, **kwargs)
+        own_memory(loaded[0] if isinstance(loaded, tuple) else loaded)
+        return loaded
+
+    @classmethod
+    def _parameter_estimate(cls, config: Any) -> int:
+        """About how many numbers a checkpoint of this config holds."""
+        return config.parameter_estimate() if isinstance(config, NamedClassesConfig) else 0
 
     def fold_spectral_norm(self) -> "FoldableModel":
         """Replace every spectrally normalised weight by its present value, in place, for inference and export.
@@ -92,8 +154,12 @@ class SemanticGenerator(FoldableModel):
         noise: torch.Tensor,
         noise_regions: torch.Tensor | None,
         instance_offsets: torch.Tensor | None,
+        textures: list[torch.Tensor | None],
     ) -> torch.Tensor:
-        """G^f, what enters the last convolution; noise is (batch, regions, noise_dim), everything is checked."""
+        """G^f, what enters the last convolution; noise is (batch, regions, noise_dim), everything is checked.
+
+        `textures` has the white noise of each block, coarse to fine: (1 or batch, 1, h, w), or None without.
+        """
         raise NotImplementedError
 
     def sample_noise(
@@ -119,10 +185,15 @@ class SemanticGenerator(FoldableModel):
         noise: torch.Tensor | None = None,
         noise_regions: torch.Tensor | None = None,
         instance_offsets: torch.Tensor | None = None,
+        texture_seed: int | torch.Tensor = 0,
         output_features: bool = False,
         return_dict: bool = True,
     ) -> GeneratorOutput | tuple[torch.Tensor, ...]:
         """Generate images.
+
+        In eval mode an image follows from which vector each of its pixels obeys, however noise and regions say it:
+        bit for bit, with the same weights, batch size, device and number of threads. Noise and regions are taken as
+        they are in training mode, in a graph that is compiled or exported, and where the noise takes a gradient.
 
         Args:
             label_map: (batch, height, width) int64, 0 .. num_labels - 1; sides are multiples of config.size_divisor.
@@ -130,6 +201,8 @@ class SemanticGenerator(FoldableModel):
                 the global random state.
             noise_regions: (batch, height, width) int64, 0 .. regions - 1.
             instance_offsets: (batch, 2, height, width), needed if config.use_instance_offsets.
+            texture_seed: of the white noise in the blocks, 0 .. 2 ** 30 - 1, or (batch,) int64 with one for each
+                image; without effect unless config.texture_noise.
             output_features: also return G^f, (batch, channels, height, width).
             return_dict: a `GeneratorOutput`, else a tuple.
 
@@ -144,10 +217,42 @@ class SemanticGenerator(FoldableModel):
         noise = noise.to(self.dtype)
         if noise.ndim == 2:
             noise = noise[:, None]
-        features = self._features(label_map, noise, noise_regions, instance_offsets)
+        if self._may_rearrange(noise):
+            noise, noise_regions = canonical_noise(noise, noise_regions)
+        textures = self._textures(label_map, texture_seed)
+        features = self._features(label_map, noise, noise_regions, instance_offsets, textures)
         images = torch.tanh(self.to_image(features))
         output = GeneratorOutput(images=images, features=features if output_features else None)
         return output if return_dict else output.to_tuple()
+
+    def _textures(self, label_map: torch.Tensor, seed: int | torch.Tensor) -> list[torch.Tensor | None]:
+        """White noise for each block, coarse to fine."""
+        scales = range(self.config.num_scales)
+        if not self.config.texture_noise:
+            return [None for _ in scales]
+        self._check_texture_seed(seed, len(label_map))
+        height, width = label_map.shape[-2:]
+        return [
+            white_noise(seed, height >> scale, width >> scale, scale, label_map.device) for scale in reversed(scales)
+        ]
+
+    @staticmethod
+    def _check_texture_seed(seed: int | torch.Tensor, batch: int) -> None:
+        if not isinstance(seed, torch.Tensor):
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**30:
+                raise ValueError(f"texture_seed={seed!r} must be a whole number in 0..{2**30 - 1}")
+        elif tuple(seed.shape) != (batch,) or not _is_integer(seed):
+            raise ValueError(
+                f"texture_seed has shape {tuple(seed.shape)} and type {seed.dtype}; give a number, or int64 of shape "
+                f"({batch},)"
+            )
+
+    def _may_rearrange(self, noise: torch.Tensor) -> bool:
+        """Whether `canonical_noise` may look at the values: not in a graph, nor where training would wait for them."""
+        in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing() or noise.device.type == "meta"
+        # Equal vectors with gradients of their own stay apart.
+        takes_gradient = torch.is_grad_enabled() and noise.requires_grad
+        return not (self.training or in_graph or takes_gradient)
 
     def _check_inputs(
         self,
@@ -206,4 +311,11 @@ class SemanticGenerator(FoldableModel):
             raise ValueError(f"{name} holds {int(wrong[0])}, outside the legal range 0..{count - 1}")
 
 
-__all__ = ["FoldableModel", "SemanticGenerator", "check_images", "check_multiples", "init_by_xavier"]
+__all__ = [
+    "FoldableModel",
+    "SemanticGenerator",
+    "check_images",
+    "check_multiples",
+    "init_by_xavier",
+    "init_texture_noise",
+]

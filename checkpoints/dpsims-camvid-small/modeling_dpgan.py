@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .configuration_dpgan import DPGANGeneratorConfig
 from .layers_checkpointing import CheckpointedBlock
-from .layers_label import resize_labels
+from .layers_label import resize_features, resize_labels
 from .layers_noise import LabelNoiseConv2d
 from .layers_spade import SpadeNorm, SpadeResidualBlock
 from .modeling_base import SemanticGenerator, init_by_xavier
@@ -40,10 +40,15 @@ class AdaptationPyramid(nn.Module):
     def __init__(self, config: DPGANGeneratorConfig) -> None:
         super().__init__()
         widths, eps = config.pyramid_channels, config.normalization_eps
-        self.stem = PyramidLevel(LabelNoiseConv2d(config.num_labels, config.noise_dim, widths[0]), widths[0], eps)
-        self.levels = nn.ModuleList(
-            PyramidLevel(nn.Conv2d(before, after, 3, stride=1 if index == 0 else 2, padding=1), after, eps)
+        fine, coarse = config.output_padding_mode, config.padding_mode
+        first = LabelNoiseConv2d(config.num_labels, config.noise_dim, widths[0], fine != "zeros")
+        self.stem = PyramidLevel(first, widths[0], eps)
+        convolutions = [
+            nn.Conv2d(before, after, 3, 2 if index else 1, padding=1, padding_mode=coarse if index else fine)
             for index, (before, after) in enumerate(pairwise(widths))
+        ]
+        self.levels = nn.ModuleList(
+            PyramidLevel(convolution, width, eps) for convolution, width in zip(convolutions, widths[1:], strict=True)
         )
 
     def forward(
@@ -67,18 +72,29 @@ class DPGANGenerator(SemanticGenerator):
         super().__init__(config)
         widths = config.widths
         self.pyramid = AdaptationPyramid(config)
-        self.low_resolution_input = LabelNoiseConv2d(config.num_labels, config.noise_dim, widths[0])
+        self.low_resolution_input = LabelNoiseConv2d(
+            config.num_labels, config.noise_dim, widths[0], config.padding_mode != "zeros"
+        )
         coarsest = config.pyramid_channels[-1] if config.concatenate_coarsest else 0
         self.blocks = nn.ModuleList(
             SpadeResidualBlock(
                 before,
                 after,
-                partial(SpadeNorm, condition_channels=channels + coarsest, eps=config.normalization_eps),
+                partial(
+                    SpadeNorm,
+                    condition_channels=channels + coarsest,
+                    padding_mode=padding,
+                    eps=config.normalization_eps,
+                ),
                 config.spectral_norm,
+                padding,
+                config.texture_noise,
             )
-            for (before, after), channels in zip(pairwise(widths), config.pyramid_channels[:0:-1], strict=True)
+            for (before, after), channels, padding in zip(
+                pairwise(widths), config.pyramid_channels[:0:-1], config.block_padding_modes, strict=True
+            )
         )
-        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -90,17 +106,16 @@ class DPGANGenerator(SemanticGenerator):
         noise: torch.Tensor,
         noise_regions: torch.Tensor | None,
         instance_offsets: torch.Tensor | None,
+        textures: list[torch.Tensor | None],
     ) -> torch.Tensor:
         alphas = self.pyramid(label_map, noise, noise_regions)
         coarsest = alphas[-1]
         size = tuple(coarsest.shape[-2:])
         regions = None if noise_regions is None else resize_labels(noise_regions, size, centre=False)
         hidden = self.low_resolution_input(resize_labels(label_map, size, centre=False), noise, regions)
-        for block, alpha in zip(self.blocks, reversed(alphas), strict=True):
-            size = alpha.shape[-2:]
-            if hidden.shape[-2:] != size:
-                hidden = F.interpolate(hidden, size=size, mode="nearest")
-            hidden = block(hidden, self._condition(alpha, coarsest))
+        for block, alpha, texture in zip(self.blocks, reversed(alphas), textures, strict=True):
+            hidden = resize_features(hidden, alpha.shape[-2:], self.config.upsample_mode)
+            hidden = block(hidden, self._condition(alpha, coarsest), texture)
         return F.leaky_relu(hidden, 0.2)
 
     def _condition(self, alpha: torch.Tensor, coarsest: torch.Tensor) -> torch.Tensor:

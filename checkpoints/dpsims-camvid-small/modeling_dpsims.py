@@ -16,10 +16,10 @@ from transformers import initialization as init
 from .configuration_dpsims import DPSIMSGeneratorConfig
 from .layers_attention import CrossAttentionNoise, NoiseMapping, SelfAttention
 from .layers_checkpointing import CheckpointedBlock
-from .layers_label import LabelConv2d, PositionCode, resize_labels
+from .layers_label import LabelConv2d, PositionCode, resize_features, resize_labels
 from .layers_noise import noise_map
 from .layers_spade import SpadeNorm, SpadeResidualBlock, init_spectral_norm
-from .modeling_base import SemanticGenerator
+from .modeling_base import SemanticGenerator, init_texture_noise
 
 
 class LabelPyramidLevel(CheckpointedBlock):
@@ -151,7 +151,6 @@ class DPSIMSGenerator(SemanticGenerator):
         self.pyramid = LabelPyramid(config)
         self.low_resolution_input = LabelConv2d(config.num_labels, widths[0], replicate=config.padding_mode != "zeros")
         coarsest = config.pyramid_channels[-1]
-        paddings = [config.padding_mode] * (config.num_scales - 1) + [config.output_padding_mode]
         self.blocks = nn.ModuleList(
             SpadeResidualBlock(
                 before,
@@ -164,9 +163,10 @@ class DPSIMSGenerator(SemanticGenerator):
                 ),
                 config.spectral_norm,
                 padding,
+                config.texture_noise,
             )
             for (before, after), width, padding in zip(
-                pairwise(widths), reversed(config.pyramid_channels), paddings, strict=True
+                pairwise(widths), reversed(config.pyramid_channels), config.block_padding_modes, strict=True
             )
         )
         self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
@@ -174,7 +174,7 @@ class DPSIMSGenerator(SemanticGenerator):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Initialise one module; also what `from_pretrained` calls for weights that a checkpoint lacks."""
-        if init_spectral_norm(module):
+        if init_spectral_norm(module) or init_texture_noise(module):
             return
         if isinstance(module, LabelConv2d):
             init.normal_(module.weight, std=1.0 / module.weight.shape[-1])
@@ -197,29 +197,25 @@ class DPSIMSGenerator(SemanticGenerator):
         noise: torch.Tensor,
         noise_regions: torch.Tensor | None,
         instance_offsets: torch.Tensor | None,
+        textures: list[torch.Tensor | None],
     ) -> torch.Tensor:
         tokens = None if self.noise_mapping is None else self.noise_mapping(noise)
         extra = self._extra_maps(label_map, noise, noise_regions, instance_offsets)
         modulation = self.pyramid(label_map, extra, tokens, noise_regions)
-        return self._image_path(label_map, modulation)
+        return self._image_path(label_map, modulation, textures)
 
-    def _image_path(self, label_map: torch.Tensor, modulation: list[torch.Tensor]) -> torch.Tensor:
+    def _image_path(
+        self, label_map: torch.Tensor, modulation: list[torch.Tensor], textures: list[torch.Tensor | None]
+    ) -> torch.Tensor:
         """SPADE blocks from the coarsest scale to full resolution; returns G^f."""
         coarsest = modulation[-1]
         hidden = self.low_resolution_input(resize_labels(label_map, coarsest.shape[-2:]))
-        for block, scale_map in zip(self.blocks, reversed(modulation), strict=True):
+        for block, scale_map, texture in zip(self.blocks, reversed(modulation), textures, strict=True):
             size = scale_map.shape[-2:]
-            if hidden.shape[-2:] != size:
-                hidden = self._resize(hidden, size, self.config.upsample_mode)
-            condition = torch.cat([scale_map, self._resize(coarsest, size, "bilinear")], dim=1)
-            hidden = block(hidden, condition)
+            hidden = resize_features(hidden, size, self.config.upsample_mode)
+            condition = torch.cat([scale_map, resize_features(coarsest, size, "bilinear")], dim=1)
+            hidden = block(hidden, condition, texture)
         return F.leaky_relu(hidden, 0.2)
-
-    @staticmethod
-    def _resize(hidden: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
-        if hidden.shape[-2:] == size:
-            return hidden
-        return F.interpolate(hidden, size=size, mode=mode, align_corners=False if mode == "bilinear" else None)
 
     def _extra_maps(
         self,

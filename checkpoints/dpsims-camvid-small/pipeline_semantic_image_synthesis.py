@@ -19,7 +19,14 @@ from diffusers.utils import BaseOutput
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
 from transformers.utils import cached_file
 
-from .pipeline_checkpoint_folder import DISCRIMINATOR_FOLDER, check_folder, write_components
+from .configuration_rules import shortened  # diffusers' loader brings what this file imports, and nothing deeper
+from .pipeline_checkpoint_folder import (
+    DISCRIMINATOR_FOLDER,
+    check_config_file,
+    check_folder,
+    check_processor_file,
+    write_components,
+)
 from .pipeline_instances import batch_instance_offsets
 from .pipeline_noise import Selection, check_has_noise, image_seeds, region_noise, resample_seeds, walk_noise
 
@@ -93,7 +100,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             revision, token, cache_dir, local_files_only: as everywhere on the Hub.
 
         Raises:
-            ValueError: if a local folder is missing or is no checkpoint folder.
+            ValueError: if a local folder is missing or is no checkpoint folder, or a file of the checkpoint asks for
+                what no such model has.
         """
         source = os.fspath(pretrained_model_name_or_path)
         check_folder(source)
@@ -117,8 +125,16 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
 
     def _load_components(self, source: str, options: dict[str, Any]) -> None:
         self._source = (source, options)
+        check_config_file(source, **options)
+        check_processor_file(source, **options)
         self.generator_model = AutoModel.from_pretrained(source, **options)
         self.processor = AutoImageProcessor.from_pretrained(source, **options)
+        labels = self.generator_model.config.num_labels
+        if self.processor.num_labels != labels:
+            raise ValueError(
+                f"{shortened(source)}: preprocessor_config.json names {self.processor.num_labels} classes, and the "
+                f"generator has {labels}; they are not of one model"
+            )
 
     def load_discriminator(self) -> PreTrainedModel:
         """Load the checkpoint's discriminator, once, to the generator's device.
@@ -139,6 +155,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         where |= {"subfolder": DISCRIMINATOR_FOLDER, "_raise_exceptions_for_missing_entries": False}
         if cached_file(source, "config.json", **where) is None:
             return None
+        check_config_file(source, subfolder=DISCRIMINATOR_FOLDER, **options)
         loaded = AutoModel.from_pretrained(source, subfolder=DISCRIMINATOR_FOLDER, **options)
         return loaded.to(self.generator_model.device)
 
@@ -206,7 +223,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             instance_offsets: (label maps, 2, height, width) in its place.
             size: {"height", "width"} instead of the checkpoint's.
             batch_size: images per forward pass. With 1 an image is the same bit for bit whatever is made beside it;
-                more is faster on an accelerator.
+                more is faster on an accelerator and may round differently.
             autocast_dtype: torch.bfloat16 for mixed precision; None computes in float32.
 
         Raises:
@@ -300,16 +317,20 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         discriminator = self.load_discriminator()
         if not getattr(discriminator, "backbone_ready", True):
             name = getattr(discriminator.config, "backbone", "unknown")
+            remedy = getattr(discriminator, "backbone_remedy", "load_backbone_weights() first")
             raise ValueError(
                 f"the discriminator's backbone {name!r} has no weights in this checkpoint; call "
-                "pipe.discriminator.load_backbone_weights() (Hub) or load_backbone_weights('file.safetensors') first"
+                f"pipe.discriminator.{remedy}"
             )
         self._require_generator()
         pixel_values = self.processor(images=photo, size=size)["pixel_values"].to(discriminator.device)
         discriminator.eval()
-        with self._autocast(discriminator.device, autocast_dtype):
-            logits = discriminator(pixel_values).segmentation_logits
-        label_map = logits[:, :-1].argmax(dim=1).cpu()
+        parts = []
+        for single in pixel_values.split(1):  # alone: its labels do not depend on the photos beside it
+            with self._autocast(discriminator.device, autocast_dtype):
+                logits = discriminator(single).segmentation_logits
+            parts.append(logits[:, :-1].argmax(dim=1).cpu())
+        label_map = torch.cat(parts)
         several = isinstance(photo, (list, tuple)) or getattr(photo, "ndim", 0) == 4
         return label_map if several else label_map[0]
 
