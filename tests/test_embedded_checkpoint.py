@@ -132,12 +132,3 @@ def test_readme_examples_run(tmp_path: Path, space: str):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, env=environment, check=True, timeout=250)
     assert (tmp_path / "street.png").is_file()
-
-
-def test_the_code_beside_the_weights_is_the_packages():
-    """What a stranger's process runs is what is tested here: every file, and none more or less."""
-    patterns = ("configuration_*.py", "modeling_*.py", "layers_*.py", "image_processing_*.py", "pipeline_*.py")
-    package = {path.name: path.read_bytes() for pattern in patterns for path in (ROOT / "dpsims_hf").glob(pattern)}
-    copies = {path.name: path.read_bytes() for path in CHECKPOINT.glob("*.py")}
-    assert sorted(copies) == sorted(package)
-    assert [name for name in package if copies[name] != package[name]] == []

@@ -117,7 +117,10 @@ def split_front_matter(card: str) -> tuple[dict[str, str], str]:
 def _plain(value: str) -> list[str]:
     """The names in a YAML value without quotes, brackets and comment."""
     value = value.strip()
-    value = value if value.startswith(("'", '"')) else value.partition(" #")[0]
+    if value[:1] in ("'", '"'):  # what stands behind the closing quote is a comment
+        value = value[1:].partition(value[0])[0]
+    else:
+        value = value.partition(" #")[0]
     parts = (part.strip().strip("'\"").strip() for part in value.strip("[]").split(","))
     return [part for part in parts if part and part[0] not in "&*!|>{"]
 
