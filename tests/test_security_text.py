@@ -1,5 +1,5 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""Foreign text: whatever a card, a table, a name or a message holds, reading it takes linear time and raises nothing."""
+"""Foreign text: whatever a card, a table or a name holds, reading it takes linear time and raises nothing."""
 
 import time
 from collections.abc import Callable
@@ -20,17 +20,18 @@ from dpsims_hf.demo.model_text import (
 )
 
 
-SECONDS = 5.0  # linear code takes well under one; quadratic code takes hours
+SECONDS = 10.0  # of the processor; linear code takes well under one, the quadratic pattern of old took minutes
 PATTERNS = [
-    "![", "![a](", "![](", "![a](b", "]", "(", "<", "<!--", "`", "```\n", "# ", "#", "# #\n", "## data\n", "\n", " ", "\t", "- ",
-    "---\n", "a: b\n", "a: &x [*x,*x]\n", "license: [", "'", '"', "_", "-", ",", ";", "/", "\\", "é", "\u202e", "\x00",
-]  # fmt: skip
+    *("![", "![a](", "![](", "![a](b", "]", "(", "<", "<!--", "`", "```\n"),
+    *("# ", "#", "# #\n", "## data\n", "\n", " ", "\t", "- ", "---\n", "a: b\n"),
+    *("a: &x [*x,*x]\n", "license: [", "'", '"', "_", "-", ",", ";", "/", "\\", "é", "\u202e", "\x00"),
+]
 
 
 def bounded(function: Callable[[str], object], text: str) -> object:
-    start = time.perf_counter()
+    start = time.process_time()
     result = function(text)
-    assert time.perf_counter() - start < SECONDS, f"{function.__name__} of {text[:20]!r}"
+    assert time.process_time() - start < SECONDS, f"{function.__name__} of {text[:20]!r}"
     return result
 
 
@@ -44,9 +45,9 @@ def test_the_longest_text_takes_linear_time(pattern: str):
 
 def card(tmp_path: Path, text: str | bytes):
     (tmp_path / "README.md").write_bytes(text if isinstance(text, bytes) else text.encode())
-    start = time.perf_counter()
+    start = time.process_time()
     result = read_model_text(SimpleNamespace(config={"_name_or_path": str(tmp_path)}))
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     return result
 
 
@@ -59,11 +60,19 @@ def test_a_card_of_a_megabyte_is_read_at_once_and_shown_in_part(tmp_path: Path, 
 @pytest.mark.parametrize(
     "head",
     [
-        "license: [mit", "license: {a: b}", "license: *x", "license: &x mit", "license: !!python/object/apply:os.system [ls]", "- a\n- b",
-        "license:", "license: |\n  x", "a: &a [x,x]\nb: &b [*a,*a]\nlicense: *b", "license: 7", ": :", "\t", "license: " + "x" * 10**6,
-        "license:\n" + "- x\n" * 10**5,
+        *(
+            "license: [mit",
+            "license: {a: b}",
+            "license: *x",
+            "license: &x mit",
+            "- a\n- b",
+            "license:",
+            "license: |\n  x",
+        ),
+        *("license: !!python/object/apply:os.system [ls]", "a: &a [x,x]\nb: &b [*a,*a]\nlicense: *b", "license: 7"),
+        *(": :", "\t", "license: " + "x" * 10**6, "license:\n" + "- x\n" * 10**5),
     ],
-)  # fmt: skip
+)
 def test_malformed_front_matter_raises_nothing(tmp_path: Path, head: str):
     read = card(tmp_path, f"---\n{head}\n---\nWhat it is.\n")
     assert read.license is None or len(read.license) <= MAX_LICENSE
