@@ -1,16 +1,19 @@
 """What the networks of all families share: how generators are called, noise, checks of the input, spectral norm."""
 
+import os
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
+from .configuration_base import NamedClassesConfig
 from .layers_label import LabelConv2d
 from .layers_noise import NoiseConv2d
 from .layers_spade import init_spectral_norm
+from .modeling_checkpoint_files import WHERE, check_weights
 from .modeling_outputs import GeneratorOutput
 
 
@@ -58,7 +61,41 @@ def _is_integer(tensor: torch.Tensor) -> bool:
 
 
 class FoldableModel(PreTrainedModel):
-    """A model whose spectral norm can be folded away."""
+    """A model whose spectral norm can be folded away, and whose checkpoints may come from anyone."""
+
+    def __init__(self, config: Any) -> None:
+        if isinstance(config, NamedClassesConfig):
+            config.check()  # a field may have been changed since it was made
+        super().__init__(config)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in transformers, from safetensors files alone: a checkpoint is data, whoever wrote it.
+
+        Raises:
+            ValueError: for a config with fields out of their bounds, or for a network far beyond the stored weights.
+            OSError: for a checkpoint without safetensors files.
+        """
+        if kwargs.get("use_safetensors") is False or kwargs.get("gguf_file") is not None:
+            raise ValueError(
+                "weights are loaded from safetensors files alone; leave use_safetensors and gguf_file out"
+            )
+        kwargs["use_safetensors"] = True
+        source, variant = pretrained_model_name_or_path, kwargs.get("variant")
+        if source is not None and variant is None:
+            where = {name: kwargs[name] for name in WHERE if kwargs.get(name) is not None}
+            config = kwargs.get("config")
+            if not isinstance(config, PreTrainedConfig):
+                config = cls.config_class.from_pretrained(config or source, **where)
+            check_weights(source, cls._parameter_estimate(config), **where)
+        return super().from_pretrained(source, *args, **kwargs)
+
+    @classmethod
+    def _parameter_estimate(cls, config: Any) -> int:
+        """About how many numbers a checkpoint of this config holds."""
+        return config.parameter_estimate() if isinstance(config, NamedClassesConfig) else 0
 
     def fold_spectral_norm(self) -> "FoldableModel":
         """Replace every spectrally normalised weight by its present value, in place, for inference and export.

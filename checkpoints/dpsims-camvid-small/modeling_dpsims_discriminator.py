@@ -7,18 +7,21 @@ Faster" (2021), Sec. 3.2. The only model file that needs timm.
 
 import hashlib
 import os
+from functools import lru_cache
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from transformers import initialization as init
+from transformers.utils import cached_file
 
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
+from .configuration_limits import CONFIG_FIELDS, MAX_BUFFER_BYTES, check_parameters
 from .layers_spade import init_spectral_norm
 from .layers_unet import ResidualBlock
 from .modeling_base import FoldableModel, check_images
@@ -36,13 +39,17 @@ class FrozenBackbone(nn.Module):
     """A timm `features_only` network, frozen in fact: eval mode always, no gradient to its weights, own normalisation.
 
     Gradients still flow through it to the image. The architecture is built bare; weights arrive only by
-    `load_weights`.
+    `load_weights`. Its arguments may come from a file of people nobody knows: nothing of them names weights, a file or
+    an address, and what they ask for is measured before it takes memory.
 
     Args:
         name: timm name, with or without a tag of weights.
-        kwargs: further arguments of `timm.create_model`.
+        kwargs: architecture switches of `timm.create_model`, see `configuration_limits.BACKBONE_SWITCHES`.
         out_indices: feature levels; None takes all.
         mean, std: input normalisation for images in [0, 1]; None asks timm's record of the named weights.
+
+    Raises:
+        ValueError: for an architecture that timm does not know or cannot build so, and one that is too large.
     """
 
     def __init__(
@@ -54,13 +61,17 @@ class FrozenBackbone(nn.Module):
         std: list[float] | None = None,
     ) -> None:
         super().__init__()
+        given = {"": name, "_kwargs": kwargs, "_out_indices": out_indices, "_mean": mean, "_std": std}
+        for ending, value in given.items():
+            CONFIG_FIELDS[f"backbone{ending}"].check(f"backbone{ending}", value)
         self.name = name
         self.kwargs = dict(kwargs or {})
         if out_indices is not None:
             self.kwargs["out_indices"] = tuple(out_indices)
         if name.startswith("swin_"):
             self.kwargs.setdefault("strict_img_size", False)  # any size, not only that of pre-training
-        self.network = self._create()
+        backbone_parameters(name, **{key: _hashable(value) for key, value in self.kwargs.items()})
+        self.network = _create(name, **self.kwargs)
         record = _timm().get_pretrained_cfg(name)
         self.mean = [float(value) for value in (mean or (record.mean if record else (0.485, 0.456, 0.406)))]
         self.std = [float(value) for value in (std or (record.std if record else (0.229, 0.224, 0.225)))]
@@ -70,38 +81,35 @@ class FrozenBackbone(nn.Module):
         self.requires_grad_(False)
         super().train(False)
 
-    def _create(self, **weights: Any) -> nn.Module:
-        try:
-            return _timm().create_model(self.name, features_only=True, **self.kwargs, **weights)
-        except RuntimeError as error:
-            if "Unknown model" not in str(error):
-                raise
-            similar = ", ".join(_timm().list_models(f"*{self.name.split('_')[0].split('.')[0]}*")[:8])
-            raise ValueError(f"timm does not know the backbone {self.name!r}; similar names: {similar}") from error
-
     def load_weights(self, path: str | os.PathLike | None = None) -> None:
         """Load pre-trained weights.
 
         Args:
-            path: a local safetensors file with timm's keys (a head in it is ignored); None downloads the named weights
-                through timm.
+            path: a local safetensors file with timm's keys (a head in it is ignored); None downloads the safetensors
+                file of the named weights from the Hub.
 
         Raises:
             ValueError: if the file is absent, no safetensors file or lacks a weight (the first one is named), or the
                 download fails.
         """
-        if path is not None:
-            self._check_file(path)
-            source = self._create(pretrained=True, pretrained_cfg_overlay={"file": os.fspath(path)})
-        else:
-            try:
-                source = self._create(pretrained=True)
-            except (OSError, RuntimeError) as error:
-                raise ValueError(
-                    f"timm could not get the weights of {self.name!r} ({str(error).splitlines()[0]}); give a local "
-                    "safetensors file instead"
-                ) from error
+        path = self._downloaded() if path is None else path
+        self._check_file(path)
+        # "custom_load" would be another reader than that of safetensors.
+        overlay = {"file": os.fspath(path), "custom_load": False}
+        source = _create(self.name, pretrained=True, pretrained_cfg_overlay=overlay, **self.kwargs)
         self.network.load_state_dict(source.state_dict())
+
+    def _downloaded(self) -> str:
+        """The named weights from the Hub. Not by timm, which takes pickles where there is no safetensors file."""
+        record = _timm().get_pretrained_cfg(self.name)
+        repository = record and record.hf_hub_id
+        if not repository:
+            raise ValueError(f"timm lists no weights on the Hub for {self.name!r}; give a local safetensors file")
+        try:
+            return cached_file(repository, "model.safetensors")
+        except (OSError, ValueError) as error:
+            reason = f"cannot be had from {repository} ({str(error).splitlines()[0]})"
+            raise ValueError(f"the weights of {self.name!r} {reason}; give a local safetensors file") from error
 
     def _check_file(self, path: str | os.PathLike) -> None:
         """timm loads with strict=False for features: a file of another network would leave random weights in place."""
@@ -109,9 +117,12 @@ class FrozenBackbone(nn.Module):
             raise ValueError(f"{path}: give a safetensors file (pickles are not loaded)")
         if not os.path.isfile(path):
             raise ValueError(f"{path}: no such file of backbone weights")
-        stored = load_file(path)
+        try:
+            with safe_open(path, framework="pt") as stored:
+                names = {name.replace(".", "_") for name in stored.keys()}
+        except SafetensorError as error:
+            raise ValueError(f"{path}: damaged, or no safetensors file ({error})") from None
         # Feature extractors rename a few modules (stages.0 -> stages_0); shapes are unchanged, names differ by that.
-        names = {name.replace(".", "_") for name in stored}
         wanted = [name for name in self.network.state_dict() if name.replace(".", "_") not in names]
         wanted = [name for name in wanted if not name.endswith("num_batches_tracked")]
         if wanted:
@@ -139,6 +150,41 @@ class FrozenBackbone(nn.Module):
         if dtype != pixel_values.dtype:
             features = [level.to(pixel_values.dtype) for level in features]
         return [level if self.channels_first else level.permute(0, 3, 1, 2) for level in features]
+
+
+def _create(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """`timm.create_model` for features; pretrained weights only if this very call says so."""
+    timm = _timm()
+    if not timm.is_model(name):
+        similar = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:8])
+        raise ValueError(f"timm does not know the backbone {name!r}; similar names: {similar}")
+    try:
+        return timm.create_model(name, pretrained=pretrained, features_only=True, **kwargs)
+    except Exception as error:  # architectures raise anything for switches that they lack or cannot combine
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ValueError(f"timm cannot build the backbone {name!r} with {kwargs} ({reason})") from error
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=64)
+def backbone_parameters(name: str, **kwargs: Any) -> int:
+    """How many parameters a backbone has, measured without taking their memory.
+
+    Raises:
+        ValueError: too many for any machine, or an architecture that cannot be built.
+    """
+    with torch.device("meta"):
+        network = _create(name, **kwargs)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    check_parameters(f"backbone={name!r}", count)
+    buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
+    if buffers > MAX_BUFFER_BYTES:
+        asked = f"{buffers / 2**20:,.0f} MB of position tables"
+        raise ValueError(f"backbone={name!r} with {kwargs} asks for {asked}: legal are {MAX_BUFFER_BYTES // 2**20} MB")
+    return count
 
 
 class RandomMixing(nn.Module):
@@ -279,6 +325,12 @@ class DPSIMSDiscriminator(FoldableModel):
             super().save_pretrained(save_directory, state_dict=state, **kwargs)
         finally:
             self.config.backbone_in_checkpoint = before
+
+    @classmethod
+    def _parameter_estimate(cls, config: DPSIMSDiscriminatorConfig) -> int:
+        switches = {name: _hashable(value) for name, value in config.backbone_kwargs.items()}
+        backbone = backbone_parameters(config.backbone, **switches) if config.backbone_in_checkpoint else 0
+        return config.parameter_estimate() + backbone
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:

@@ -49,7 +49,11 @@ def discriminator_of(model: LoadedModel) -> Any:
     try:
         network = model.pipe.load_discriminator()
     except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{model.name} has no discriminator to ask: choose another segmenter or model") from error
+        reason = " ".join(str(error).split())
+        if "has no discriminator" in reason:
+            raise ValueError(f"{model.name} has no discriminator to ask: choose another segmenter or model") from error
+        reason = reason.replace(model.source, model.name)[:300]
+        raise ValueError(f"the discriminator of {model.name} cannot be asked ({reason}): choose another") from error
     if not getattr(network, "backbone_ready", True):
         backbone = getattr(network.config, "backbone", "its backbone")
         raise ValueError(
