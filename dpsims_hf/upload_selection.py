@@ -19,6 +19,7 @@ EXTRA_FILE = re.compile(r"(LICEN[SC]E|NOTICE|COPYING)(\.txt|\.md)?|[A-Za-z0-9][\
 # Beside its modules; as in pyproject.toml.
 PACKAGE_DATA = (
     "demo/examples/*.png",
+    "demo/examples/*/*.png",
     "demo/*.js",
     "demo/*.css",
     "demo/*.html",

@@ -9,19 +9,20 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from .draw_examples import CLASSES, EXAMPLES_DIR
+from .draw_examples import EXAMPLES_DIR, LABEL_SPACES
 from .model_library import LoadedModel
 
 
 def example_paths(labels: Sequence[str]) -> list[Path]:
-    """The drawn examples, if the model has the label space they are drawn in (a void class after it is fine).
+    """The drawn examples of the model's label space, if there are any (a void class after it is fine).
 
     Args:
         labels: names of the model's classes, by id.
     """
-    if list(labels[: len(CLASSES)]) != list(CLASSES):
-        return []
-    return sorted(EXAMPLES_DIR.glob("*.png"))
+    for space in LABEL_SPACES:
+        if list(labels[: len(space.classes)]) == list(space.classes):
+            return sorted((EXAMPLES_DIR / space.folder).glob("*.png"))
+    return []
 
 
 def blank_map(model: LoadedModel) -> np.ndarray:
