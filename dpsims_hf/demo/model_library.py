@@ -54,12 +54,6 @@ class LoadedModel:
         return source[0] if source else self.name
 
     @property
-    def source(self) -> str:
-        """The folder or repository that it was loaded from, which a stranger need not know."""
-        source = getattr(self.pipe, "_source", None)
-        return source[0] if source else self.name
-
-    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes by id."""
         return tuple(self.processor.id2label.values())
