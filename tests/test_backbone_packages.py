@@ -232,7 +232,7 @@ def test_messages_name_the_package_where_there_is_one(tmp_path: Path, monkeypatc
     with pytest.raises(RuntimeError, match=r"discriminator.load_backbone_weights\(\) first \(Hub\).*" + remedy):
         discriminator(torch.zeros(1, 3, 32, 64))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ValueError, match=f"could not get the weights of '{NETWORK}'.*{remedy}"):
+    with pytest.raises(ValueError, match=f"the weights of '{NETWORK}' cannot be had.*{remedy}"):
         discriminator.load_backbone_weights()
 
 

@@ -24,6 +24,7 @@ from dpsims_hf.pipeline_noise import RESAMPLE_SEED_OFFSET, connected_component, 
 class ScreenConfig(PreTrainedConfig):
     model_type = "noise-screen"
     noise_dim, num_labels, size_divisor = 3, len(NAMES), 8
+    num_scales, texture_noise = 1, False
 
 
 class NoiseScreen(SemanticGenerator):
@@ -36,7 +37,7 @@ class NoiseScreen(SemanticGenerator):
         self.to_image = torch.nn.Identity()
         self.unused = torch.nn.Parameter(torch.zeros(1))  # tells device and type
 
-    def _features(self, label_map, noise, noise_regions, instance_offsets):
+    def _features(self, label_map, noise, noise_regions, instance_offsets, textures):
         return noise_map(noise, torch.zeros_like(label_map) if noise_regions is None else noise_regions)
 
 

@@ -109,6 +109,8 @@ def test_schedule_is_linear_between_points_and_constant_beyond():
     assert weights.at(5).lambda_gan == 2 and weights.at(5).lambda_contrastive == 100
     assert weights.peak("lambda_color") == 60 and weights.peak("lambda_contrastive") == 100
     assert DPSIMSLossWeights().at(7) == DPSIMSLossWeights()
+    dropped = DPSIMSLossWeights(lambda_contrastive=0.0, schedule={"lambda_contrastive": [[0, 5]]})
+    assert dropped.at(3).lambda_contrastive == dropped.peak("lambda_contrastive") == 0
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class AdversarialLossWeights:
         photo_noise: probability that the noise of G's half-step tells the photo's appearance (see `PhotoNoise`); the
             two terms of colour then count for these images alone.
         schedule: weight -> [[step, value], ...], linear between the points and constant beyond them; in place of the
-            weight's own value.
+            weight's own value; a weight of 0 stays 0.
     """
 
     lambda_gan: float = 1.0
@@ -95,13 +95,15 @@ class AdversarialLossWeights:
         """The weights of a step, by the schedule."""
         if not self.schedule:
             return self
-        values = {name: interpolate_schedule(points, step) for name, points in self.schedule.items()}
+        values = {
+            name: interpolate_schedule(points, step) for name, points in self.schedule.items() if getattr(self, name)
+        }
         return replace(self, **values, schedule={})
 
     def peak(self, name: str) -> float:
         """The largest value that a weight ever has."""
         points = self.schedule.get(name)
-        return max(value for _, value in points) if points else getattr(self, name)
+        return max(value for _, value in points) if points and getattr(self, name) else getattr(self, name)
 
 
 def check_schedule(name: str, points: Any, known: list[str]) -> None:
