@@ -64,7 +64,6 @@ def api_endpoints(library: ModelLibrary) -> None:
 class LocalApi(LocalFiles, Api, metaclass=WithoutStub):
     """A value of a request."""
 
-    is_template = True
 
 
 def _model_first(library: ModelLibrary, handler: Callable, run: Callable) -> Callable:

@@ -43,6 +43,12 @@ class WithoutStub(type(gr.HTML)):
 class LocalFiles:
     """A component that takes no web address for a file: the server fetches nothing for a visitor."""
 
+    def get_block_name(self) -> str:
+        """The page and the clients know it as the component of gradio that it is made of."""
+        return next(base.__name__.lower() for base in type(self).__mro__ if base.__module__.startswith("gradio."))
+
+    get_block_class = get_block_name
+
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
         if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
             raise gr.Error(f"{self.label}: an address is not fetched; send the file itself", print_exception=False)
@@ -51,8 +57,6 @@ class LocalFiles:
 
 class UploadedFile(LocalFiles, gr.File, metaclass=WithoutStub):
     """A file that the client sends."""
-
-    is_template = True  # the page and the clients know it as a File
 
 
 class Session(NamedTuple):
