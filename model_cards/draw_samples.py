@@ -10,32 +10,37 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from dpsims_hf import SemanticImageSynthesisPipeline
 from dpsims_hf.training.reporting import sample_grid
+
+
+def draw_sheet(checkpoint: str, label_maps: Path, rows: int, seeds: int, show_labels: bool) -> Image.Image:
+    """One row per label map, evenly spaced ones of the folder; one column per seed, the label map first if wanted."""
+    pipe = SemanticImageSynthesisPipeline.from_pretrained(checkpoint)
+    size = dict(zip(("height", "width"), pipe.generator_model.config.image_size, strict=True))
+    files = sorted(label_maps.glob("*.png"))
+    sheet = []
+    for index in np.linspace(0, len(files) - 1, min(rows, len(files))).round().astype(int):
+        label_map = pipe.processor(label_maps=str(files[index]), size=size).label_map[0]
+        images = pipe(label_map, seed=0, num_images_per_label_map=seeds).images
+        shown = [pipe.processor.colorize(label_map)] if show_labels else []
+        sheet.append([np.asarray(image) for image in [*shown, *images]])
+    return sample_grid(sheet)
 
 
 def main() -> None:
     """Parse, generate, save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint")
-    parser.add_argument("label_maps", help="folder of label maps; evenly spaced ones are taken")
+    parser.add_argument("label_maps", type=Path, help="folder of label maps; evenly spaced ones are taken")
     parser.add_argument("output")
     parser.add_argument("--rows", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--show_labels", action="store_true")
     args = parser.parse_args()
-    pipe = SemanticImageSynthesisPipeline.from_pretrained(args.checkpoint)
-    size = dict(zip(("height", "width"), pipe.generator_model.config.image_size, strict=True))
-    files = sorted(Path(args.label_maps).glob("*.png"))
-    chosen = np.linspace(0, len(files) - 1, min(args.rows, len(files))).round().astype(int)
-    rows = []
-    for index in chosen:
-        label_map = pipe.processor(label_maps=str(files[index]), size=size).label_map[0]
-        images = pipe(label_map, seed=0, num_images_per_label_map=args.seeds).images
-        shown = [pipe.processor.colorize(label_map)] if args.show_labels else []
-        rows.append([np.asarray(image) for image in [*shown, *images]])
-    sample_grid(rows).save(args.output)
+    draw_sheet(args.checkpoint, args.label_maps, args.rows, args.seeds, args.show_labels).save(args.output)
 
 
 if __name__ == "__main__":

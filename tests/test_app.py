@@ -1,6 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The Space without a browser: app.py, texts, palettes, examples, and what the page is made of."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import app
 from dpsims_hf import SemanticImageSynthesisPipeline
 from dpsims_hf.data.specs import DatasetSpec
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
-from dpsims_hf.demo import build_demo, draw_examples, launch_options
+from dpsims_hf.demo import build_demo, draw_examples, draw_facades, launch_options
 from dpsims_hf.demo.api import WAITING_CALLS
 from dpsims_hf.demo.example_scenes import example_paths
 from dpsims_hf.demo.html import legend_html, palette_html, translation_html, unmatched_html
@@ -112,21 +113,47 @@ def test_model_text_comes_from_the_checkpoints_card(model, tiny_checkpoint_dir):
 # -- the drawn examples -----------------------------------------------------------------------------------------------
 
 
-def test_committed_examples_are_what_the_script_draws(tmp_path):
+@pytest.mark.parametrize("space", draw_examples.LABEL_SPACES, ids=lambda space: space.folder or "camvid")
+def test_committed_examples_are_what_the_script_draws(tmp_path, space):
     draw_examples.main(["--output_dir", str(tmp_path)])
-    committed = sorted(draw_examples.EXAMPLES_DIR.glob("*.png"))
-    assert [path.stem for path in committed] == sorted(draw_examples.EXAMPLES)
+    committed = sorted((draw_examples.EXAMPLES_DIR / space.folder).glob("*.png"))
+    assert [path.stem for path in committed] == sorted(space.scenes)
+    road = list(space.classes).index("road")
     for path in committed:
-        with Image.open(path) as stored, Image.open(tmp_path / path.name) as drawn:
+        with Image.open(path) as stored, Image.open(tmp_path / space.folder / path.name) as drawn:
             assert stored.mode == "P" and stored.size == (256, 192)
             assert np.array_equal(np.asarray(stored), np.asarray(drawn))
-            assert tuple(stored.getpalette()[9:12]) == (128, 64, 128)
+            assert tuple(stored.getpalette()[3 * road : 3 * road + 3]) == space.classes["road"]
+
+
+def test_example_names_are_unique_and_every_folder_is_a_label_space():
+    names = [name for space in draw_examples.LABEL_SPACES for name in space.scenes]
+    assert len(names) == len(set(names))
+    folders = {path.parent for path in draw_examples.EXAMPLES_DIR.rglob("*.png")}
+    assert folders == {draw_examples.EXAMPLES_DIR / space.folder for space in draw_examples.LABEL_SPACES}
+
+
+def test_facades_have_the_presets_classes():
+    preset = json.loads((ROOT / "dpsims_hf" / "data" / "label_presets" / "labelme_facade.json").read_text())
+    assert [entry["id"] for entry in preset["classes"]] == list(range(len(draw_facades.CLASSES)))
+    assert {entry["name"]: tuple(entry["color"]) for entry in preset["classes"]} == draw_facades.CLASSES
+
+
+@pytest.mark.parametrize("name", sorted(draw_facades.EXAMPLES))
+def test_facades_show_houses_and_cars_on_a_road(name):
+    street = draw_facades.EXAMPLES[name]()
+    label_map, ids = np.asarray(street.palette_image()), street.ids
+    assert label_map.max() < len(draw_facades.CLASSES)
+    for label in draw_facades.CLASSES:
+        assert (label_map == ids[label]).sum() > 20, label
+    assert (label_map[-40:] == ids["sky"]).sum() == 0 and (label_map[:20] == ids["sky"]).mean() > 0.2
+    assert not np.isin(label_map[-8:], (ids["window"], ids["door"], ids["building"])).any()
 
 
 @pytest.mark.parametrize("name", sorted(draw_examples.EXAMPLES))
 def test_examples_are_streets(name):
-    label_map = np.asarray(draw_examples.EXAMPLES[name]().palette_image())
-    ids = {label: index for index, label in enumerate(draw_examples.CLASSES)}
+    street = draw_examples.EXAMPLES[name]()
+    label_map, ids = np.asarray(street.palette_image()), street.ids
     assert label_map.max() < len(draw_examples.CLASSES)
     assert (label_map[:5] == ids["road"]).sum() == 0 and (label_map[-20:] == ids["road"]).mean() > 0.8
     assert (label_map[-40:] == ids["sky"]).sum() == 0 and (label_map[:60] == ids["sky"]).mean() > 0.2
@@ -135,9 +162,12 @@ def test_examples_are_streets(name):
 
 
 def test_examples_are_offered_to_models_of_their_label_space_only():
-    names = list(draw_examples.CLASSES)
-    assert len(example_paths(names)) == len(example_paths([*names, "void"])) == len(draw_examples.EXAMPLES)
-    assert example_paths(names[::-1]) == example_paths(list(SYNTHETIC_SPEC.labels)) == []
+    for space in draw_examples.LABEL_SPACES:
+        names = list(space.classes)
+        assert [path.stem for path in example_paths(names)] == sorted(space.scenes)
+        assert example_paths([*names, "void"]) == example_paths(names)
+        assert example_paths(names[::-1]) == []
+    assert example_paths(list(SYNTHETIC_SPEC.labels)) == []
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -234,6 +264,6 @@ def test_missing_checkpoints_end_with_one_clear_line(monkeypatch, tmp_path):
 def test_the_library_opens_on_the_named_folder(tiny_checkpoint_dir):
     library = app.load_library(str(tiny_checkpoint_dir))
     assert library.default.name == str(tiny_checkpoint_dir) and library.local_folders
-    assert library.names[1:] == ["checkpoints/dpsims-camvid-small"]
+    assert library.names[1:] == ["checkpoints/dpsims-camvid-small", "checkpoints/dpsims-labelme-small"]
     public = app.load_library(str(tiny_checkpoint_dir), public=True)
     assert public.default.name == "tiny" and not public.local_folders

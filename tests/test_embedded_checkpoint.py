@@ -1,4 +1,4 @@
-"""The embedded checkpoint: small, loadable, a street where a street is drawn; and the examples of the README."""
+"""The embedded checkpoints: small, loadable, a street where a street is drawn; and the examples of the README."""
 
 import os
 import re
@@ -23,7 +23,11 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "checkpoints" / "dpsims-camvid-small"
+LABELME = ROOT / "checkpoints" / "dpsims-labelme-small"
+EMBEDDED = [CHECKPOINT, LABELME]
 EXAMPLES = sorted((ROOT / "dpsims_hf" / "demo" / "examples").glob("*.png"))
+FACADES = sorted((ROOT / "dpsims_hf" / "demo" / "examples" / "labelme_facade").glob("*.png"))
+SCENES = {CHECKPOINT: EXAMPLES[0], LABELME: FACADES[0]}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +35,41 @@ def pipe() -> SemanticImageSynthesisPipeline:
     return SemanticImageSynthesisPipeline.from_pretrained(CHECKPOINT)
 
 
-def test_folder_is_publishable_and_small():
-    assert validate_model_folder(CHECKPOINT) == []
-    assert sum(file.stat().st_size for file in CHECKPOINT.rglob("*") if file.is_file()) < 40e6
-    card = (CHECKPOINT / "README.md").read_text()
-    assert "cc-by-nc-4.0" in card and "CamVid" in card and "samples.png" in card
+@pytest.fixture(scope="module")
+def labelme() -> SemanticImageSynthesisPipeline:
+    return SemanticImageSynthesisPipeline.from_pretrained(LABELME)
+
+
+@pytest.fixture(scope="module", params=EMBEDDED, ids=lambda path: path.name)
+def checkpoint(request: pytest.FixtureRequest) -> tuple[SemanticImageSynthesisPipeline, Path]:
+    """Each embedded checkpoint and a drawn scene of its label space."""
+    fixture = "pipe" if request.param == CHECKPOINT else "labelme"
+    return request.getfixturevalue(fixture), SCENES[request.param]
+
+
+@pytest.mark.parametrize("folder", EMBEDDED, ids=lambda path: path.name)
+def test_folder_is_publishable_and_small(folder: Path):
+    assert validate_model_folder(folder) == []
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 40e6
+    card = (folder / "README.md").read_text()
+    assert "cc-by-nc-4.0" in card and {CHECKPOINT: "CamVid", LABELME: "LabelMeFacade"}[folder] in card
+    assert "not stated" not in card
+    shown = set(re.findall(r"\]\(([\w.-]+\.png)\)", card))
+    assert "examples.png" in shown and shown == {path.name for path in folder.glob("*.png")}
+
+
+@pytest.mark.parametrize("example", FACADES, ids=lambda path: path.stem)
+def test_a_drawn_facade_becomes_a_facade(labelme: SemanticImageSynthesisPipeline, example: Path):
+    images = labelme(str(example), seed=0, num_images_per_label_map=3, output_type="np").images.astype(float)
+    label_map = labelme.processor.decode_label_map(str(example))
+    names = {name: key for key, name in labelme.generator_model.config.id2label.items()}
+    means = {name: images[:, label_map == names[name]].mean(axis=(0, 1)) for name in names if name != "void"}
+    assert means["sky"].mean() > 180 and means["sky"].mean() > means["road"].mean() + 40
+    assert np.ptp(means["road"]) < 30, "a road is grey"
+    assert means["vegetation"].argmax() == 1, "leaves are green"
+    assert means["window"].mean() < means["building"].mean() - 15, "panes are darker than walls"
+    assert images[:, label_map == names["car"]].std() > 30, "a car has windows, lights and shadows"
+    assert np.abs(images[0] - images[1]).mean() > 4, "the noise changes what one sees"
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -55,26 +89,28 @@ def test_a_drawn_street_becomes_a_street(pipe: SemanticImageSynthesisPipeline, e
     assert np.abs(images[0] - images[1]).mean() > 4 or np.abs(images[0] - images[2]).mean() > 4
 
 
-def test_the_same_seed_is_the_same_image(pipe: SemanticImageSynthesisPipeline):
-    first = pipe(str(EXAMPLES[0]), seed=5, num_images_per_label_map=1, output_type="np").images
-    second = pipe(str(EXAMPLES[0]), seed=4, num_images_per_label_map=2, output_type="np").images[1:]
+def test_the_same_seed_is_the_same_image(checkpoint: tuple[SemanticImageSynthesisPipeline, Path]):
+    pipe, scene = checkpoint
+    first = pipe(str(scene), seed=5, num_images_per_label_map=1, output_type="np").images
+    second = pipe(str(scene), seed=4, num_images_per_label_map=2, output_type="np").images[1:]
     assert np.array_equal(first, second)
 
 
-def test_resampling_the_cars_changes_the_cars_most(pipe: SemanticImageSynthesisPipeline):
-    example = str(EXAMPLES[0])
-    before = pipe(example, seed=0, num_images_per_label_map=1, output_type="np").images[0].astype(float)
-    after = pipe(example, seed=0, num_images_per_label_map=1, resample_labels=["car"], output_type="np").images[0]
+def test_resampling_the_cars_changes_the_cars_most(checkpoint: tuple[SemanticImageSynthesisPipeline, Path]):
+    pipe, scene = checkpoint
+    before = pipe(str(scene), seed=0, num_images_per_label_map=1, output_type="np").images[0].astype(float)
+    after = pipe(str(scene), seed=0, num_images_per_label_map=1, resample_labels=["car"], output_type="np").images[0]
     change = np.abs(before - after).mean(axis=-1)
-    label_map = pipe.processor.decode_label_map(example)
+    label_map = pipe.processor.decode_label_map(str(scene))
     names = {name: key for key, name in pipe.generator_model.config.id2label.items()}
     assert change[label_map == names["car"]].mean() > change[label_map == names["road"]].mean()
 
 
-def test_discriminator_segments_offline(pipe: SemanticImageSynthesisPipeline):
-    image = pipe(str(EXAMPLES[0]), seed=0, num_images_per_label_map=1).images[0]
+def test_discriminator_segments_offline(checkpoint: tuple[SemanticImageSynthesisPipeline, Path]):
+    pipe, scene = checkpoint
+    image = pipe(str(scene), seed=0, num_images_per_label_map=1).images[0]
     label_map = np.asarray(pipe.segment(image))
-    expected = pipe.processor.decode_label_map(str(EXAMPLES[0]))
+    expected = pipe.processor.decode_label_map(str(scene))
     assert label_map.shape == expected.shape
     assert (label_map == expected).mean() > 0.5
 

