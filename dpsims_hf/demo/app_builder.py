@@ -1,6 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Puts the tabs of the Space together."""
 
+import os
 from typing import Any
 
 import gradio as gr
@@ -37,6 +38,7 @@ def build_demo(library: ModelLibrary) -> gr.Blocks:
     Returns:
         Blocks with a queue, not launched. `launch(**launch_options())` gives it the theme.
     """
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000")  # else a table of all events at each of them
     with Page(title="DP-SIMS", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, STORED_SECONDS)) as demo:
         api_endpoints(library)  # first, so that no event of the page takes one of their names
         session = new_session()
