@@ -123,8 +123,10 @@ def load_library(model: str, public: bool = False) -> Any:
         raise ValueError(f"the embedded checkpoint {place} is missing; restore it, or name another with --model")
     import torch
 
+    from dpsims_hf.demo.budget import budget_from_environment
     from dpsims_hf.demo.model_library import ModelLibrary, check_image_size, load_model
 
+    budget_from_environment()  # a wrong number shows before anything is loaded
     device = "cuda" if torch.cuda.is_available() else "cpu"
     path = Path(model).resolve()
     name = path.relative_to(ROOT).as_posix() if path.is_dir() and path.is_relative_to(ROOT) else model

@@ -44,6 +44,7 @@ SYNONYMS = (
     ("railing", "guard rail", "rail"),
     ("refrigerator", "fridge"),
 )
+MAX_NAME = 1000  # characters of a class name that are compared
 VOID_NAMES = ("void", "unlabeled", "unlabelled", "unknown", "other", "background", "ignore", "none")
 HEADER = {"class": "name", "label": "name", "colour": "color", "hex": "color", "red": "r", "green": "g", "blue": "b"}
 FORMS = 'JSON {"road": [128, 64, 128]} or {"#804080": "road"}, or CSV with a header name,r,g,b or name,color'
@@ -62,11 +63,12 @@ class ClassNames:
         self._ids: dict[str, int] = {}
         for keys in (_whole, _parts, _singular, _without_other):
             for label_id, label in enumerate(self.labels):
-                for key in keys(label):
+                for key in keys(label[:MAX_NAME]):
                     self._ids.setdefault(key, label_id)
 
     def find(self, name: str) -> int | None:
         """The class called so, or else by a part of the name, its singular, a synonym, or what stands before "-"."""
+        name = name[:MAX_NAME]
         for key in [*_spellings(name), *_spellings(name.partition("-")[0])]:
             if key in self._ids:
                 return self._ids[key]

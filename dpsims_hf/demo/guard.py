@@ -20,6 +20,7 @@ from .limits import (
     MAX_REQUEST_BYTES,
     MAX_STORED_BYTES,
     MAX_UPLOADED_BYTES,
+    MAX_VALUES,
     MAX_VISITOR_BYTES,
     MAX_VISITOR_WAITING,
     STORED_SECONDS,
@@ -99,6 +100,14 @@ class Guard:
             blocks = scope["app"].get_blocks().blocks.values()
             kept = {path for block in blocks for path in getattr(block, "keep_in_cache", ())}
             asyncio.get_running_loop().run_in_executor(None, sweep, get_upload_folder(), self.started, kept)
+        if scope["method"] == "POST" and not _is_upload(request):
+            messages = await _read(receive)
+            body = b"".join(message.get("body", b"") for message in messages)
+            # Every value of a list or object costs time in which nobody is answered; a painted map is one text.
+            if body.count(b",") + body.count(b"[") > MAX_VALUES:
+                await _answer(send, 413, "the request has too many parts; send large data as files")
+                return
+            receive = _again(messages, receive)
         await self.app(scope, receive, send)
 
     def _refusal(self, scope: Any, request: Request) -> tuple[int, str]:
@@ -113,7 +122,7 @@ class Guard:
         length = request.headers.get("content-length", "")
         if not (length.isascii() and length.isdigit() and len(length) < 16):
             return 411, "say how long the request is (Content-Length)"
-        is_upload = request.headers.get("content-type", "").lower().startswith("multipart/")
+        is_upload = _is_upload(request)
         if not is_upload and int(length) > MAX_REQUEST_BYTES:
             return 413, f"a request may have {megabytes(MAX_REQUEST_BYTES)}; send large data as files"
         address = client_address(request)
@@ -123,6 +132,28 @@ class Guard:
         if _waiting(scope["app"].get_blocks()._queue, address) >= MAX_VISITOR_WAITING:
             return 503, f"{MAX_VISITOR_WAITING} of your requests are waiting already; wait for their answers"
         return 0, ""
+
+
+def _is_upload(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith("multipart/")
+
+
+async def _read(receive: Any) -> list[dict[str, Any]]:
+    """All messages of a request's body, whose length was checked."""
+    messages = [await receive()]
+    while messages[-1]["type"] == "http.request" and messages[-1].get("more_body"):
+        messages.append(await receive())
+    return messages
+
+
+def _again(messages: list[dict[str, Any]], receive: Any) -> Any:
+    """A channel that gives these messages before those to come."""
+    waiting = deque(messages)
+
+    async def following() -> Any:
+        return waiting.popleft() if waiting else await receive()
+
+    return following
 
 
 def _waiting(queue: Any, address: str) -> int:

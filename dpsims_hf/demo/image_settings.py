@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from .. import __version__
+from .limits import MAX_FILE_BYTES, load_pixels, megabytes, open_header
 from .model_library import LoadedModel, load_model
 from .scenes import Reroll, Scene, Variant, file_stem, render
 
@@ -88,16 +89,20 @@ def read_settings(content: dict[str, Any] | str | Path) -> tuple[Scene, list[Var
     name = "settings" if isinstance(content, dict) else Path(content).name
     try:
         if not isinstance(content, dict):
-            content = json.loads(Path(content).read_text(encoding="utf-8"))
+            with Path(content).open("rb") as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
+            if len(data) > MAX_FILE_BYTES:
+                raise ValueError(f"larger than {megabytes(MAX_FILE_BYTES)}")
+            content = json.loads(data.decode("utf-8"))
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']!r} instead of {FORMAT!r}")
         png = base64.b64decode(content["label_map"]["png_base64"], validate=True)
-        label_map = np.asarray(Image.open(io.BytesIO(png))).astype(np.int64)
+        label_map = np.asarray(load_pixels(open_header(png, "its label map"), "its label map")).astype(np.int64)
         stem = file_stem(content["label_map"]["file"].removesuffix("_labels.png"))
         scene = Scene(stem, label_map, tuple(content["labels"]))
         variants = [Variant(entry["seed"], tuple(map(_read_reroll, entry["rerolls"]))) for entry in content["images"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, Image.DecompressionBombError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error)[:200].split())
         raise ValueError(f"{name}: not settings of an image ({reason}); take the JSON file of a download") from error
     return scene, variants, content
 

@@ -31,7 +31,8 @@ MAX_RATIO = 100  # bytes unpacked per byte packed; images are packed already
 MAX_PAIRS = 64  # photos with label maps
 MAX_ARCHIVE_PIXELS = 40_000_000  # of all photos together; a pair needs 11 bytes per pixel
 
-MAX_REQUEST_BYTES = 10_000_000  # of a request that is no upload; a painted map is the largest
+MAX_REQUEST_BYTES = 5_000_000  # of a request that is no upload; a painted map is the largest
+MAX_VALUES = 200_000  # in such a request; each is looked at while everybody waits
 MAX_VISITOR_BYTES = 400_000_000  # that one visitor may upload within STORED_SECONDS
 MAX_UPLOADED_BYTES = 2_000_000_000  # all visitors together, likewise
 MAX_STORED_BYTES = 4_000_000_000  # of uploads and results on the disk
@@ -200,6 +201,7 @@ __all__ = [
     "MAX_UNMATCHED_PIXELS",
     "MAX_UNPACKED_BYTES",
     "MAX_UPLOADED_BYTES",
+    "MAX_VALUES",
     "MAX_VISITOR_BYTES",
     "MAX_VISITOR_WAITING",
     "MAX_WAITING",

@@ -13,10 +13,11 @@ import gradio as gr
 from gradio.caching import CacheMissError
 from gradio_client.utils import is_http_url_like
 
+from .limits import MAX_VALUES
+
 
 MAX_WORDS = 400  # characters of an error that gradio or a library raised
 MAX_DEPTH = 50  # of nested lists and objects in a request
-MAX_VALUES = 200_000  # in a request; gradio looks at each of them while everybody waits
 _ROOTS = tuple(
     sorted(
         {str(Path(path).resolve()) for path in (Path.home(), Path.cwd(), tempfile.gettempdir(), sys.prefix)} - {"/"},
