@@ -5,11 +5,19 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
+from .configuration_limits import (
+    CONFIG_FIELDS,
+    MAX_PIXELS,
+    PADDING_MODES,
+    TRANSFORMERS_FIELDS,
+    UPSAMPLE_MODES,
+    check_arguments,
+    check_parameters,
+    own_fields,
+)
+
 
 logger = logging.get_logger(__name__)
-
-PADDING_MODES = ("zeros", "reflect", "replicate")
-UPSAMPLE_MODES = ("nearest", "bilinear")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -21,6 +29,8 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 class NamedClassesConfig(PreTrainedConfig):
     """A config with `num_labels` input classes, void included, and presets.
 
+    Every field is checked before `__init__` runs: `configuration_limits` says what it may be.
+
     Args:
         num_labels: input classes; None takes the number of names in `id2label`, or the paper's 151 of ADE20K. Where it
             clashes with `id2label` the number wins and the names are dropped: that is how transformers fine-tunes to
@@ -30,17 +40,49 @@ class NamedClassesConfig(PreTrainedConfig):
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> "NamedClassesConfig":
+        check_arguments(cls, CONFIG_FIELDS, TRANSFORMERS_FIELDS, args, kwargs)
+        if kwargs.get("model_type", cls.model_type) != cls.model_type:
+            raise ValueError(f"model_type={kwargs['model_type']!r}: {cls.__name__} is of type {cls.model_type!r}")
+        return super().__new__(cls)
+
     def __init__(self, num_labels: int | None = None, void_label_id: int | None = None, **kwargs: Any) -> None:
-        self.void_label_id = void_label_id
         names = kwargs.get("id2label")
         if names is not None and num_labels is not None and len(names) != num_labels:
             logger.warning("num_labels=%d replaces the %d class names of the checkpoint", num_labels, len(names))
             kwargs.pop("id2label")
             kwargs.pop("label2id", None)
             names = None
+            void_label_id = None if void_label_id is None or void_label_id >= num_labels else void_label_id
         if names is None:
             kwargs["num_labels"] = 151 if num_labels is None else num_labels
         super().__init__(**kwargs)
+        self.void_label_id = void_label_id
+        if void_label_id is not None and void_label_id >= self.num_labels:
+            raise ValueError(
+                f"void_label_id {void_label_id} is out of range: legal are 0..{self.num_labels - 1} or None"
+            )
+        check_parameters(type(self).__name__, self.parameter_estimate())
+
+    def parameter_estimate(self) -> int:
+        """About how many parameters the network has, a frozen backbone not counted; nothing is built for it."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Check the fields as they are now; a model does so before it is built.
+
+        Raises:
+            ValueError: as when the config was made.
+        """
+        fields = {name: getattr(self, name) for name in own_fields(type(self)) if name != "num_labels"}
+        type(self)(**fields, id2label=self.id2label)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in transformers; what `kwargs` override is checked as well."""
+        loaded = super().from_dict(config_dict, **kwargs)
+        (loaded[0] if isinstance(loaded, tuple) else loaded).check()
+        return loaded
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> "NamedClassesConfig":
@@ -83,7 +125,7 @@ class GeneratorConfig(NamedClassesConfig):
         texture_noise: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.image_size = [int(side) for side in image_size]
+        self.image_size = list(image_size)
         self.noise_dim = noise_dim
         self.base_channels = base_channels
         self.channel_multipliers = list(channel_multipliers)
@@ -104,6 +146,8 @@ class GeneratorConfig(NamedClassesConfig):
             raise ValueError(f"image_size={self.image_size} must be (height, width)")
         if any(side <= 0 or side % self.size_divisor for side in self.image_size):
             raise ValueError(f"image_size={self.image_size} must be multiples of {self.size_divisor}")
+        if self.image_size[0] * self.image_size[1] > MAX_PIXELS:
+            raise ValueError(f"image_size={self.image_size} is illegal: legal are up to {MAX_PIXELS:,} pixels")
         super().__init__(num_labels, void_label_id, **kwargs)
 
     @property
@@ -127,4 +171,24 @@ class GeneratorConfig(NamedClassesConfig):
         return 2 ** (self.num_scales - 1)
 
 
-__all__ = ["GeneratorConfig", "NamedClassesConfig", "check_choice"]
+def spade_block_parameters(before: int, after: int, condition: int) -> int:
+    """Kernels of a `SpadeResidualBlock` whose norms read a condition of so many channels."""
+    middle, shortcut = min(before, after), before != after
+    convolutions = 9 * middle * (before + after) + shortcut * before * after
+    return convolutions + 18 * condition * (before + middle + shortcut * before)
+
+
+def residual_block_parameters(before: int, after: int) -> int:
+    """Kernels of a `ResidualBlock`."""
+    return 9 * after * (before + after) + (before != after) * before * after
+
+
+__all__ = [
+    "PADDING_MODES",
+    "UPSAMPLE_MODES",
+    "GeneratorConfig",
+    "NamedClassesConfig",
+    "check_choice",
+    "residual_block_parameters",
+    "spade_block_parameters",
+]

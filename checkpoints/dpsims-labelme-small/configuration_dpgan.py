@@ -2,9 +2,10 @@
 BMVC 2022). The defaults are the paper's (Tables 6 to 8 of its supplement).
 """
 
+from itertools import pairwise
 from typing import Any
 
-from .configuration_base import GeneratorConfig
+from .configuration_base import GeneratorConfig, spade_block_parameters
 from .configuration_oasis import OASISDiscriminatorConfig
 
 
@@ -77,6 +78,15 @@ class DPGANGeneratorConfig(GeneratorConfig):
             **kwargs,
         )
 
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        levels, coarsest = self.pyramid_channels, self.pyramid_channels[-1] * self.concatenate_coarsest
+        total = 9 * (self.num_labels + self.noise_dim) * (levels[0] + self.widths[0]) + 27 * self.widths[-1]
+        total += sum(9 * before * after for before, after in pairwise(levels))
+        for (before, after), level in zip(pairwise(self.widths), levels[:0:-1], strict=True):
+            total += spade_block_parameters(before, after, level + coarsest)
+        return total
+
 
 DPGANGeneratorConfig.presets = {
     "paper": {},
@@ -135,6 +145,13 @@ class DPGANDiscriminatorConfig(OASISDiscriminatorConfig):
         super().__init__(
             num_labels, void_label_id, encoder_channels, decoder_channels, spectral_norm, init_gain, **kwargs
         )
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        read = [self.encoder_channels[block - 1] for block in self.patch_encoder_blocks]
+        read += [self.decoder_channels[block - 1] for block in self.patch_decoder_blocks]
+        heads = sum(9 * self.patch_channels * (width + 3 * self.patch_channels + 1) for width in read)
+        return super().parameter_estimate() + heads
 
 
 DPGANDiscriminatorConfig.presets = {

@@ -3,13 +3,17 @@ arXiv:2312.13314). Defaults are the paper's where it fixes a value; every value 
 generator ablation of its Table 6, is a field here.
 """
 
+from itertools import pairwise
 from typing import Any
 
-from .configuration_base import GeneratorConfig, NamedClassesConfig, check_choice
-
-
-NOISE_INJECTIONS = ("cross_attention", "concat", "none")
-FEATURE_CONDITIONINGS = ("none", "ccm_csm", "batchnorm_ccm_csm", "no_sigmoid", "no_batchnorm", "full")
+from .configuration_base import (
+    GeneratorConfig,
+    NamedClassesConfig,
+    check_choice,
+    residual_block_parameters,
+    spade_block_parameters,
+)
+from .configuration_limits import FEATURE_CONDITIONINGS, MAX_ATTENTION_POSITIONS, NOISE_INJECTIONS
 
 
 class DPSIMSGeneratorConfig(GeneratorConfig):
@@ -86,6 +90,7 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         self.pyramid_channels = list(pyramid_channels)
         self.position_waves = position_waves
         self.use_instance_offsets = use_instance_offsets
+        self.attention_strides = None if attention_strides is None else list(attention_strides)
         self._validate(len(channel_multipliers) - 1, noise_dim)
         super().__init__(
             num_labels,
@@ -102,7 +107,9 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
             texture_noise,
             **kwargs,
         )
-        self.attention_strides = self._derived_strides() if attention_strides is None else list(attention_strides)
+        if self.attention_strides is None:
+            self.attention_strides = self._derived_strides()
+        self._check_attention()
 
     def _validate(self, scales: int, noise_dim: int) -> None:
         check_choice("noise_injection", self.noise_injection, NOISE_INJECTIONS)
@@ -118,6 +125,27 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         height, width = self.image_size
         strides = [2**level for level in range(self.num_scales)]
         return [s for s in strides if (height // s) * (width // s) <= self.attention_resolution**2]
+
+    def _check_attention(self) -> None:
+        height, width = self.image_size
+        for stride in self.attention_strides:
+            if (height // stride) * (width // stride) > MAX_ATTENTION_POSITIONS:
+                raise ValueError(
+                    f"attention_strides holds {stride}: {height // stride}x{width // stride} positions at image_size="
+                    f"{self.image_size}; attention is legal at up to {MAX_ATTENTION_POSITIONS:,}"
+                )
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`; attention counts at every scale."""
+        levels, coarsest = self.pyramid_channels, self.pyramid_channels[-1]
+        extra = 2 + self.noise_dim + self.position_waves
+        total = 9 * self.num_labels * (levels[0] + self.widths[0]) + 9 * extra * levels[0] + 27 * self.widths[-1]
+        total += self.noise_mlp_dim * (self.noise_dim + self.noise_mlp_dim + self.noise_tokens * self.noise_token_dim)
+        total += sum(15 * width**2 + 2 * width * self.noise_token_dim for width in levels)
+        total += sum(9 * before * after for before, after in pairwise(levels))
+        for (before, after), level in zip(pairwise(self.widths), reversed(levels), strict=True):
+            total += spade_block_parameters(before, after, level + coarsest)
+        return total
 
 
 DPSIMSGeneratorConfig.presets = {
@@ -152,7 +180,8 @@ class DPSIMSDiscriminatorConfig(NamedClassesConfig):
         num_labels: input classes, void included; the network has one output more, "fake", the last.
         void_label_id: which class is void, if any.
         backbone: a timm name that `timm.create_model(..., features_only=True)` knows.
-        backbone_kwargs: further arguments of timm, for instance {"pad_type": "same"}.
+        backbone_kwargs: architecture switches of timm, for instance {"pad_type": "same"}; which ones are legal says
+            `configuration_limits.BACKBONE_SWITCHES`.
         backbone_out_indices: feature levels; None takes all that timm offers.
         backbone_mean, backbone_std: input normalisation of the weights, for images in [0, 1]; None asks timm's record
             of the named weights.
@@ -194,6 +223,12 @@ class DPSIMSDiscriminatorConfig(NamedClassesConfig):
         self.spectral_norm = spectral_norm
         self.backbone_in_checkpoint = backbone_in_checkpoint
         super().__init__(num_labels, void_label_id, **kwargs)
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`; what the decoder reads of the backbone is not counted."""
+        full, widths = self.full_resolution_channels, self.decoder_channels or [0]
+        decoder = sum(residual_block_parameters(before, after) for before, after in pairwise([0, *widths]))
+        return decoder + 9 * full * widths[-1] + 27 * full + 27 * full**2 + widths[-1] * (self.num_labels + 1)
 
 
 DPSIMSDiscriminatorConfig.presets = {

@@ -2,9 +2,15 @@
 ICLR 2021). The defaults are the paper's for ADE20K (Tables L and M of its appendix).
 """
 
+from itertools import pairwise
 from typing import Any
 
-from .configuration_base import GeneratorConfig, NamedClassesConfig
+from .configuration_base import (
+    GeneratorConfig,
+    NamedClassesConfig,
+    residual_block_parameters,
+    spade_block_parameters,
+)
 
 
 class OASISGeneratorConfig(GeneratorConfig):
@@ -65,6 +71,15 @@ class OASISGeneratorConfig(GeneratorConfig):
             texture_noise,
             **kwargs,
         )
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        inputs = 9 * (self.num_labels + self.noise_dim)
+        total = inputs * self.widths[0] + 27 * self.widths[-1]
+        for before, after in pairwise(self.widths):
+            norms = 3 if before != after else 2
+            total += norms * inputs * self.spade_channels + spade_block_parameters(before, after, self.spade_channels)
+        return total
 
 
 OASISGeneratorConfig.presets = {
@@ -127,6 +142,14 @@ class OASISDiscriminatorConfig(NamedClassesConfig):
     def size_divisor(self) -> int:
         """Height and width of every image are multiples of this."""
         return 2 ** len(self.encoder_channels)
+
+    def parameter_estimate(self) -> int:
+        """See `NamedClassesConfig.parameter_estimate`."""
+        down, up = self.encoder_channels, self.decoder_channels
+        total = sum(residual_block_parameters(before, after) for before, after in pairwise([3, *down]))
+        for (before, after), skip in zip(pairwise([down[-1], *up]), [0, *reversed(down[:-1])], strict=True):
+            total += residual_block_parameters(before + skip, after)
+        return total + up[-1] * (self.num_labels + 1)
 
 
 OASISDiscriminatorConfig.presets = {

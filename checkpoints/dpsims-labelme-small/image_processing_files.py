@@ -124,10 +124,11 @@ def listing(values: list, limit: int = 12) -> str:
 def nearest_color(colors: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of, and squared distance to, the nearest palette colour; in chunks, since a photo has 10^5 colours."""
     nearest, distance = np.empty(len(colors), np.int64), np.empty(len(colors), np.int64)
-    for start in range(0, len(colors), 4096):
-        squared = ((colors[start : start + 4096, None] - palette[None]) ** 2).sum(axis=2)
-        nearest[start : start + 4096] = squared.argmin(axis=1)
-        distance[start : start + 4096] = squared.min(axis=1)
+    step = max(1, 2**20 // len(palette))
+    for start in range(0, len(colors), step):
+        squared = ((colors[start : start + step, None] - palette[None]) ** 2).sum(axis=2)
+        nearest[start : start + step] = squared.argmin(axis=1)
+        distance[start : start + step] = squared.min(axis=1)
     return nearest, distance
 
 

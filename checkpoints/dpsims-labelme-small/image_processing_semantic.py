@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
+from .configuration_limits import PROCESSOR_FIELDS, TRANSFORMERS_PROCESSOR_FIELDS, check_arguments
 from .image_processing_files import (
     as_list,
     channels_last,
@@ -68,6 +69,10 @@ class SemanticImageProcessor(BaseImageProcessor):
 
     model_input_names = ["label_map", "pixel_values"]
 
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> "SemanticImageProcessor":
+        check_arguments(cls, PROCESSOR_FIELDS, TRANSFORMERS_PROCESSOR_FIELDS, args, kwargs)
+        return super().__new__(cls)
+
     def __init__(
         self,
         id2label: Mapping[int | str, str],
@@ -97,9 +102,9 @@ class SemanticImageProcessor(BaseImageProcessor):
 
     def _validate(self) -> None:
         n = self.num_labels
-        if n == 0 or list(self.id2label) != list(range(n)):
-            raise ValueError(f"id2label must have the keys 0..{max(n - 1, 0)}, got {listing(list(self.id2label))}")
-        if len(self.palette) != n or any(len(rgb) != 3 or min(rgb) < 0 or max(rgb) > 255 for rgb in self.palette):
+        if n == 0:
+            raise ValueError("id2label is empty: a label space has at least one class")
+        if len(self.palette) != n:
             raise ValueError(
                 f"palette must hold {n} colours [r, g, b] in 0..255 (one per label), got {len(self.palette)}"
             )

@@ -1,17 +1,20 @@
 """What the networks of all families share: how generators are called, noise, checks of the input, spectral norm."""
 
+import os
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
+from .configuration_base import NamedClassesConfig
 from .layers_label import LabelConv2d
 from .layers_noise import NoiseConv2d, canonical_noise
 from .layers_spade import init_spectral_norm
 from .layers_texture import TextureNoise, white_noise
+from .modeling_checkpoint_files import WHERE, check_weights
 from .modeling_outputs import GeneratorOutput
 
 
@@ -78,14 +81,46 @@ def own_memory(model: nn.Module) -> None:
 
 
 class FoldableModel(PreTrainedModel):
-    """A model whose spectral norm can be folded away; loaded, it computes as the one that was saved, to the bit."""
+    """A model whose spectral norm can be folded away, and whose checkpoints may come from anyone.
+
+    Loaded, it computes as the one that was saved, to the bit.
+    """
+
+    def __init__(self, config: Any) -> None:
+        if isinstance(config, NamedClassesConfig):
+            config.check()  # a field may have been changed since it was made
+        super().__init__(config)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint, as every `PreTrainedModel`, into memory of torch's own."""
-        loaded = super().from_pretrained(*args, **kwargs)
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike | None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in transformers, from safetensors files alone (a checkpoint is data), into memory of torch's own.
+
+        Raises:
+            ValueError: for a config with fields out of their bounds, or for a network far beyond the stored weights.
+            OSError: for a checkpoint without safetensors files.
+        """
+        if kwargs.get("use_safetensors") is False or kwargs.get("gguf_file") is not None:
+            raise ValueError(
+                "weights are loaded from safetensors files alone; leave use_safetensors and gguf_file out"
+            )
+        kwargs["use_safetensors"] = True
+        source, variant = pretrained_model_name_or_path, kwargs.get("variant")
+        if source is not None and variant is None:
+            where = {name: kwargs[name] for name in WHERE if kwargs.get(name) is not None}
+            config = kwargs.get("config")
+            if not isinstance(config, PreTrainedConfig):
+                config = cls.config_class.from_pretrained(config or source, **where)
+            check_weights(source, cls._parameter_estimate(config), **where)
+        loaded = super().from_pretrained(source, *args, **kwargs)
         own_memory(loaded[0] if isinstance(loaded, tuple) else loaded)
         return loaded
+
+    @classmethod
+    def _parameter_estimate(cls, config: Any) -> int:
+        """About how many numbers a checkpoint of this config holds."""
+        return config.parameter_estimate() if isinstance(config, NamedClassesConfig) else 0
 
     def fold_spectral_norm(self) -> "FoldableModel":
         """Replace every spectrally normalised weight by its present value, in place, for inference and export.

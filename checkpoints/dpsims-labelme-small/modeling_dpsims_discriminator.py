@@ -7,6 +7,8 @@ Faster" (2021), Sec. 3.2. The only model file that needs timm.
 
 import hashlib
 import os
+from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -16,8 +18,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from transformers import initialization as init
+from transformers.utils import cached_file
 
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
+from .configuration_limits import CONFIG_FIELDS, MAX_BUFFER_BYTES, check_parameters
 from .layers_spade import init_spectral_norm
 from .layers_unet import ResidualBlock
 from .modeling_backbone_weights import BackboneWeights, package_remedy, read_backbone_weights
@@ -36,13 +40,17 @@ class FrozenBackbone(nn.Module):
     """A timm `features_only` network, frozen in fact: eval mode always, no gradient to its weights, own normalisation.
 
     Gradients still flow through it to the image. The architecture is built bare; weights arrive only by
-    `load_weights`.
+    `load_weights`. Its arguments may come from a file of people nobody knows: nothing of them names weights, a file or
+    an address, and what they ask for is measured before it takes memory.
 
     Args:
         name: timm name, with or without a tag of weights.
-        kwargs: further arguments of `timm.create_model`.
+        kwargs: architecture switches of `timm.create_model`, see `configuration_limits.BACKBONE_SWITCHES`.
         out_indices: feature levels; None takes all.
         mean, std: input normalisation for images in [0, 1]; None asks timm's record of the named weights.
+
+    Raises:
+        ValueError: for an architecture that timm does not know or cannot build so, and one that is too large.
     """
 
     def __init__(
@@ -54,13 +62,17 @@ class FrozenBackbone(nn.Module):
         std: list[float] | None = None,
     ) -> None:
         super().__init__()
+        given = {"": name, "_kwargs": kwargs, "_out_indices": out_indices, "_mean": mean, "_std": std}
+        for ending, value in given.items():
+            CONFIG_FIELDS[f"backbone{ending}"].check(f"backbone{ending}", value)
         self.name = name
         self.kwargs = dict(kwargs or {})
         if out_indices is not None:
             self.kwargs["out_indices"] = tuple(out_indices)
         if name.startswith("swin_"):
             self.kwargs.setdefault("strict_img_size", False)  # any size, not only that of pre-training
-        self.network = self._create()
+        backbone_parameters(name, **{key: _hashable(value) for key, value in self.kwargs.items()})
+        self.network = _create(name, **self.kwargs)
         self.weights_origin: str | None = None
         self.weights_sha256: str | None = None
         record = _timm().get_pretrained_cfg(name)
@@ -72,42 +84,36 @@ class FrozenBackbone(nn.Module):
         self.requires_grad_(False)
         super().train(False)
 
-    def _create(self, **weights: Any) -> nn.Module:
-        try:
-            return _timm().create_model(self.name, features_only=True, **self.kwargs, **weights)
-        except RuntimeError as error:
-            if "Unknown model" not in str(error):
-                raise
-            similar = ", ".join(_timm().list_models(f"*{self.name.split('_')[0].split('.')[0]}*")[:8])
-            raise ValueError(f"timm does not know the backbone {self.name!r}; similar names: {similar}") from error
-
     def load_weights(self, source: str | os.PathLike | None = None) -> None:
         """Load pre-trained weights; `weights_origin` and `weights_sha256` then say which.
 
         Args:
             source: a local safetensors file with timm's keys (a head in it is ignored), or an installed package, see
-                `read_backbone_weights`; None downloads the named weights through timm.
+                `read_backbone_weights`; None downloads the safetensors file of the named weights from the Hub.
 
         Raises:
             ValueError: if the file is absent, no safetensors file or does not fit (the first fault is named), the
                 package is not installed, or the download fails.
         """
-        if source is None:
-            loaded, origin, digest = self._downloaded(), "downloaded (hash of the tensors)", None
-        else:
-            weights = read_backbone_weights(source, self.name)
-            loaded, origin, digest = self._filled(weights), weights.origin, weights.sha256
-        self.network.load_state_dict(loaded.state_dict())
-        self.weights_origin, self.weights_sha256 = origin, digest or self.fingerprint()
+        weights = self._downloaded() if source is None else read_backbone_weights(source, self.name)
+        self.network.load_state_dict(self._filled(weights).state_dict())
+        self.weights_origin, self.weights_sha256 = weights.origin, weights.sha256
 
-    def _downloaded(self) -> nn.Module:
+    def _downloaded(self) -> BackboneWeights:
+        """The named weights from the Hub. Not by timm, which takes pickles where there is no safetensors file."""
+        record = _timm().get_pretrained_cfg(self.name)
+        repository = record and record.hf_hub_id
+        remedy = f"give a local safetensors file{package_remedy(self.name)} instead"
+        if not repository:
+            raise ValueError(f"timm lists no weights on the Hub for {self.name!r}; {remedy}")
         try:
-            return self._create(pretrained=True)
-        except (OSError, RuntimeError) as error:
+            path = cached_file(repository, "model.safetensors")
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
             raise ValueError(
-                f"timm could not get the weights of {self.name!r} ({str(error).splitlines()[0]}); give a local "
-                f"safetensors file{package_remedy(self.name)} instead"
+                f"the weights of {self.name!r} cannot be had from {repository} ({reason}); {remedy}"
             ) from error
+        return replace(read_backbone_weights(path, self.name), origin=f"{repository} on the Hub")
 
     def _filled(self, weights: BackboneWeights) -> nn.Module:
         own, state = self.network.state_dict(), weights.state
@@ -119,9 +125,10 @@ class FrozenBackbone(nn.Module):
         else:
             weights.check(own, self.name)
         try:
-            return self._create(pretrained=True, pretrained_cfg_overlay={"state_dict": state})
-        except RuntimeError as error:  # of several lines: a head, then a line for each weight
-            raise ValueError(weights.misfit(self.name, str(error).splitlines()[-1].strip())) from error
+            return _create(self.name, pretrained=True, pretrained_cfg_overlay={"state_dict": state}, **self.kwargs)
+        except ValueError as error:  # of several lines: a head, then a line for each weight
+            reason = str(error.__cause__ or error).splitlines()[-1].strip()
+            raise ValueError(weights.misfit(self.name, reason)) from error
 
     def fingerprint(self) -> str:
         """SHA-256 of all weights and buffers: equal before and after training, since the backbone is frozen."""
@@ -145,6 +152,41 @@ class FrozenBackbone(nn.Module):
         if dtype != pixel_values.dtype:
             features = [level.to(pixel_values.dtype) for level in features]
         return [level if self.channels_first else level.permute(0, 3, 1, 2) for level in features]
+
+
+def _create(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """`timm.create_model` for features; pretrained weights only if this very call says so."""
+    timm = _timm()
+    if not timm.is_model(name):
+        similar = ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:8])
+        raise ValueError(f"timm does not know the backbone {name!r}; similar names: {similar}")
+    try:
+        return timm.create_model(name, pretrained=pretrained, features_only=True, **kwargs)
+    except Exception as error:  # architectures raise anything for switches that they lack or cannot combine
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise ValueError(f"timm cannot build the backbone {name!r} with {kwargs} ({reason})") from error
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=64)
+def backbone_parameters(name: str, **kwargs: Any) -> int:
+    """How many parameters a backbone has, measured without taking their memory.
+
+    Raises:
+        ValueError: too many for any machine, or an architecture that cannot be built.
+    """
+    with torch.device("meta"):
+        network = _create(name, **kwargs)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    check_parameters(f"backbone={name!r}", count)
+    buffers = sum(buffer.numel() * buffer.element_size() for buffer in network.buffers())
+    if buffers > MAX_BUFFER_BYTES:
+        asked = f"{buffers / 2**20:,.0f} MB of position tables"
+        raise ValueError(f"backbone={name!r} with {kwargs} asks for {asked}: legal are {MAX_BUFFER_BYTES // 2**20} MB")
+    return count
 
 
 class RandomMixing(nn.Module):
@@ -293,6 +335,12 @@ class DPSIMSDiscriminator(FoldableModel):
             super().save_pretrained(save_directory, state_dict=state, **kwargs)
         finally:
             self.config.backbone_in_checkpoint = before
+
+    @classmethod
+    def _parameter_estimate(cls, config: DPSIMSDiscriminatorConfig) -> int:
+        switches = {name: _hashable(value) for name, value in config.backbone_kwargs.items()}
+        backbone = backbone_parameters(config.backbone, **switches) if config.backbone_in_checkpoint else 0
+        return config.parameter_estimate() + backbone
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:

@@ -13,7 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import BaseImageProcessor, PreTrainedModel
+from transformers import CONFIG_MAPPING, BaseImageProcessor, PreTrainedModel
+from transformers.utils import cached_file
+
+from .configuration_rules import Entries, Text, read_json, shortened
 
 
 # The files that travel with a checkpoint.
@@ -23,9 +26,13 @@ PIPELINE_FILES = (
     "pipeline_checkpoint_folder.py",
     "pipeline_instances.py",
     "pipeline_noise.py",
+    "configuration_rules.py",
 )
 PIPELINE_CLASS = "SemanticImageSynthesisPipeline"
 DISCRIMINATOR_FOLDER = "discriminator"
+PROCESSOR_TYPE = "SemanticImageProcessor"
+# Code of this very checkpoint: "user/name--module.Class" would be that of another repository, which nobody trusted.
+OWN_CODE = Entries(Text(), Text(200, r"[A-Za-z_]\w*\.[A-Za-z_]\w*", "module.Class, of a file in the checkpoint"), 8)
 
 
 def check_folder(source: str) -> None:
@@ -36,6 +43,48 @@ def check_folder(source: str) -> None:
                 raise ValueError(f"{source} is no checkpoint folder: it has no {name}")
     elif os.path.exists(source) or source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise ValueError(f"{source} is no folder; give a checkpoint folder or a Hub repository 'user/name'")
+
+
+def check_config_file(source: str, trust_remote_code: bool = False, **where: Any) -> None:
+    """Look at config.json before transformers acts on it: it may name another model, file or repository.
+
+    Args:
+        source: checkpoint folder or Hub repository.
+        trust_remote_code: whether the code of the checkpoint may run.
+        where: `subfolder`, `revision`, `token`, `cache_dir`, `local_files_only`.
+
+    Raises:
+        ValueError: a file that is no config of these models; one line.
+        OSError: there is none, or the Hub cannot be reached.
+    """
+    name, content = _read(source, "config.json", where)
+    if "configuration_files" in content:
+        raise ValueError(f"{name}: configuration_files names another file; remove the entry")
+    model_type = content.get("model_type")
+    if not isinstance(model_type, str):
+        raise ValueError(f"{name}: model_type={shortened(model_type)} is no name of a kind of model")
+    known = CONFIG_MAPPING[model_type].__module__ if model_type in CONFIG_MAPPING else ""
+    if not trust_remote_code and (not known or known.startswith("transformers.")):
+        raise ValueError(
+            f"{name}: model_type={shortened(model_type)} is none of these models (import dpsims_hf first)"
+        )
+
+
+def check_processor_file(source: str, trust_remote_code: bool = False, **where: Any) -> None:
+    """As `check_config_file` for preprocessor_config.json: the constructors of other processors fetch files."""
+    name, content = _read(source, "preprocessor_config.json", where)
+    kind = content.get("image_processor_type")
+    if not trust_remote_code and kind != PROCESSOR_TYPE:
+        raise ValueError(f"{name}: image_processor_type={shortened(kind)} is illegal: legal is {PROCESSOR_TYPE}")
+
+
+def _read(source: str, file: str, where: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What errors call a JSON file of a checkpoint, and its content."""
+    name = "/".join(part for part in (source, where.get("subfolder"), file) if part)
+    content = read_json(cached_file(source, file, **where), name)
+    if content.get("auto_map") is not None:
+        OWN_CODE.check(f"{name}: auto_map", content["auto_map"])
+    return name, content
 
 
 def _reference(obj: Any) -> str:
@@ -106,4 +155,11 @@ def _code_files(objects: list[Any]) -> list[Path]:
     return list((found | {name: Path(__file__).parent / name for name in PIPELINE_FILES}).values())
 
 
-__all__ = ["CLOSURE_PATTERNS", "DISCRIMINATOR_FOLDER", "check_folder", "write_components"]
+__all__ = [
+    "CLOSURE_PATTERNS",
+    "DISCRIMINATOR_FOLDER",
+    "check_config_file",
+    "check_folder",
+    "check_processor_file",
+    "write_components",
+]

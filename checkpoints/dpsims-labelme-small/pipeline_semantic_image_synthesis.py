@@ -19,7 +19,14 @@ from diffusers.utils import BaseOutput
 from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
 from transformers.utils import cached_file
 
-from .pipeline_checkpoint_folder import DISCRIMINATOR_FOLDER, check_folder, write_components
+from .configuration_rules import shortened  # diffusers' loader brings what this file imports, and nothing deeper
+from .pipeline_checkpoint_folder import (
+    DISCRIMINATOR_FOLDER,
+    check_config_file,
+    check_folder,
+    check_processor_file,
+    write_components,
+)
 from .pipeline_instances import batch_instance_offsets
 from .pipeline_noise import Selection, check_has_noise, image_seeds, region_noise, resample_seeds, walk_noise
 
@@ -93,7 +100,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
             revision, token, cache_dir, local_files_only: as everywhere on the Hub.
 
         Raises:
-            ValueError: if a local folder is missing or is no checkpoint folder.
+            ValueError: if a local folder is missing or is no checkpoint folder, or a file of the checkpoint asks for
+                what no such model has.
         """
         source = os.fspath(pretrained_model_name_or_path)
         check_folder(source)
@@ -117,8 +125,16 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
 
     def _load_components(self, source: str, options: dict[str, Any]) -> None:
         self._source = (source, options)
+        check_config_file(source, **options)
+        check_processor_file(source, **options)
         self.generator_model = AutoModel.from_pretrained(source, **options)
         self.processor = AutoImageProcessor.from_pretrained(source, **options)
+        labels = self.generator_model.config.num_labels
+        if self.processor.num_labels != labels:
+            raise ValueError(
+                f"{shortened(source)}: preprocessor_config.json names {self.processor.num_labels} classes, and the "
+                f"generator has {labels}; they are not of one model"
+            )
 
     def load_discriminator(self) -> PreTrainedModel:
         """Load the checkpoint's discriminator, once, to the generator's device.
@@ -139,6 +155,7 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         where |= {"subfolder": DISCRIMINATOR_FOLDER, "_raise_exceptions_for_missing_entries": False}
         if cached_file(source, "config.json", **where) is None:
             return None
+        check_config_file(source, subfolder=DISCRIMINATOR_FOLDER, **options)
         loaded = AutoModel.from_pretrained(source, subfolder=DISCRIMINATOR_FOLDER, **options)
         return loaded.to(self.generator_model.device)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..configuration_limits import CLASSES_ENTRY, CLASSES_FILE
 from ..configuration_rules import read_json
-from ..image_processing_files import default_palette
+from ..image_processing_files import default_palette, listing
 from ..image_processing_semantic import SemanticImageProcessor
 from .hub_sources import SPEC_FILE, HubSource, spec_file_of_repository
 from .instance_encodings import INSTANCE_ENCODINGS
@@ -238,7 +238,7 @@ def _label_fields(content: dict[str, Any], classes: list[dict[str, Any]], path: 
     """The fields about the labels from a parsed classes.json whose classes are sorted by id."""
     ids = [c["id"] for c in classes]
     if ids != list(range(len(ids))):
-        raise ValueError(f"{path}: class ids must be 0..{len(ids) - 1}, each once; got {ids}")
+        raise ValueError(f"{path}: class ids must be 0..{len(ids) - 1}, each once; got {listing(ids)}")
     spare = default_palette(len(ids) + 1)
     labels = [str(c["name"]) for c in classes]
     palette = [tuple(int(v) for v in c.get("color") or spare[c["id"]]) for c in classes]

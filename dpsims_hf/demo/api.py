@@ -65,7 +65,6 @@ class LocalApi(LocalFiles, Api, metaclass=WithoutStub):
     """A value of a request."""
 
 
-
 def _model_first(library: ModelLibrary, handler: Callable, run: Callable) -> Callable:
     """Load the model before taking one's turn: a download must not keep those waiting whose model is there."""
 
