@@ -55,8 +55,8 @@ def test_spec_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": [{"id": 0, "name": "a"}, {"id": 2, "name": "b"}]}, r"ids must be 0\.\.1.*\[0, 2\]"),
-        ({"classes": [{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]}, r"ids must be 0\.\.1.*\[0, 0\]"),
+        ({"classes": [{"id": 0, "name": "a"}, {"id": 2, "name": "b"}]}, r"ids must be 0\.\.1.*got 0, 2"),
+        ({"classes": [{"id": 0, "name": "a"}, {"id": 0, "name": "b"}]}, r"ids must be 0\.\.1.*got 0, 0"),
         ({"classes": [{"id": 0, "name": "a", "color": [0, 0, 0]}]}, "a .0. and void .1. share the colour"),
         ({"classes": []}, "must be a list"),
         ({"classes": [{"name": "a"}]}, 'integer "id"'),
