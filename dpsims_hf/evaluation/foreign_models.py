@@ -40,9 +40,8 @@ def load_foreign_segmenter(source: str) -> tuple[Any, dict[str, Any]]:
         OSError: there is none, or the Hub cannot be reached.
     """
     from transformers import AutoConfig
-    from transformers.utils import cached_file
 
-    check_foreign_config(read_json(cached_file(source, "config.json"), "config.json"))
+    check_foreign_config(_read(source, "config.json"))
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     auto_class = _auto_class(config)
     stored = stored_numbers(weight_files(source))
@@ -62,9 +61,7 @@ def normalisation_of(source: str) -> tuple[list[float], list[float]]:
     Raises:
         ValueError: they are not in preprocessor_config.json.
     """
-    from transformers.utils import cached_file
-
-    content = read_json(cached_file(source, "preprocessor_config.json"), "preprocessor_config.json")
+    content = _read(source, "preprocessor_config.json")
     normalise = content.get("do_normalize", True)
     Flag().check("do_normalize", normalise)
     if not normalise:
@@ -128,6 +125,16 @@ def _auto_class(config: Any) -> Any:
     if type(config) not in transformers.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
         raise ValueError(f"{config.model_type} is no semantic segmentation, and none of {', '.join(MASK_MODELS)}")
     return transformers.AutoModelForSemanticSegmentation
+
+
+def _read(source: str, name: str) -> dict[str, Any]:
+    """A JSON file of a folder or repository; OSError if it has none."""
+    from transformers.utils import cached_file
+
+    path = cached_file(source, name)
+    if path is None:
+        raise OSError(f"{source} has no {name}")
+    return read_json(path, name)
 
 
 __all__ = ["MASK_MODELS", "check_foreign_config", "load_foreign_segmenter", "normalisation_of"]
