@@ -21,7 +21,7 @@ from typing import Any
 
 
 ROOT = Path(__file__).resolve().parent
-EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "dpsims-camvid-small"
+EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "dpsims-labelme-small"
 LIMITS = {
     "request_seconds": "seconds that one request may compute",
     "image_seconds": "seconds that one image may take",

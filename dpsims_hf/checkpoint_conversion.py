@@ -20,7 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from . import DPGANDiscriminator, DPGANGenerator, OASISDiscriminator, OASISGenerator
-from .configuration_base import check_choice
+from .configuration_rules import Choice
 from .data.specs import DatasetSpec, label_presets, load_label_preset
 from .hub import fill_model_card, save_model_folder
 from .image_processing_files import default_palette
@@ -110,7 +110,7 @@ def convert_generator(
     Raises:
         ValueError: for tensors that are missing, left over or of another shape, and numbers that contradict them.
     """
-    check_choice("family", family, tuple(FAMILIES))
+    Choice(tuple(FAMILIES)).check("family", family)
     labels, noise = _split_input(_shape(state_dict, "fc.weight")[1], num_labels, noise_dim)
     weight, blocks = _weight_name(state_dict), _count(state_dict, "body")
     widths = [_shape(state_dict, f"body.{block}.conv_0.{weight}")[1] for block in range(blocks)]
@@ -142,7 +142,7 @@ def convert_discriminator(
 
     Arguments and errors are those of `convert_generator`; `num_labels` None takes the classes that it has.
     """
-    check_choice("family", family, tuple(FAMILIES))
+    Choice(tuple(FAMILIES)).check("family", family)
     labels = _shape(state_dict, "layer_up_last.weight")[0] - 1
     if num_labels not in (None, labels):
         raise ValueError(

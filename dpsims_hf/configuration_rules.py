@@ -25,7 +25,7 @@ def shortened(value: Any) -> str:
     if isinstance(value, int):
         return str(value) if value.bit_length() <= 64 else f"<whole number of {value.bit_length()} bits>"
     if isinstance(value, str):
-        return repr(value) if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]!r}... ({len(value)} characters)"
+        return repr(value) if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]!r}[...] ({len(value)} characters)"
     if isinstance(value, (list, tuple)) and len(value) <= 8 and all(isinstance(v, (int, float)) for v in value):
         return f"[{', '.join(shortened(v) for v in value)}]"
     if isinstance(value, (list, tuple, Mapping)):

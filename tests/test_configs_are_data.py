@@ -475,6 +475,21 @@ def test_an_index_names_files_of_its_own_folder(checkpoint, tmp_path, name: Any)
     refused(lambda: AutoModel.from_pretrained(folder), "weight_map")
 
 
+def test_a_variant_is_looked_at_like_the_plain_weights(checkpoint, tmp_path, trap):
+    folder = shutil.copytree(checkpoint, tmp_path / "x")
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    loaded = AutoModel.from_pretrained(folder, variant="fp16")
+    assert torch.equal(loaded.to_image.weight, AutoModel.from_pretrained(checkpoint).to_image.weight)
+    huge = changed(folder, tmp_path / "huge", base_channels=512)
+    refused(lambda: AutoModel.from_pretrained(huge, variant="fp16"), "config asks for", "million parameters")
+    (folder / "model.fp16.safetensors").unlink()
+    (folder / "pytorch_model.fp16.bin").write_bytes(trap.pickle)
+    refused(lambda: AutoModel.from_pretrained(folder, variant="fp16"), "safetensors", kinds=(OSError,))
+    index = {"metadata": {}, "weight_map": {"to_image.bias": "../other.safetensors"}}
+    (folder / "model.safetensors.index.fp16.json").write_text(json.dumps(index))
+    refused(lambda: AutoModel.from_pretrained(folder, variant="fp16"), "weight_map")
+
+
 def test_an_adapter_is_refused(checkpoint, tmp_path, monkeypatch):
     import dpsims_hf.modeling_checkpoint_files as files
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from dpsims_hf import DPSIMSDiscriminator, DPSIMSDiscriminatorConfig
-from dpsims_hf.configuration_dpsims import FEATURE_CONDITIONINGS
+from dpsims_hf.configuration_limits import FEATURE_CONDITIONINGS
 from dpsims_hf.modeling_dpsims_discriminator import FeatureConditioning, FrozenBackbone
 
 

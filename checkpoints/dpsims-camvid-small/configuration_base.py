@@ -8,9 +8,7 @@ from transformers.utils import logging
 from .configuration_limits import (
     CONFIG_FIELDS,
     MAX_PIXELS,
-    PADDING_MODES,
     TRANSFORMERS_FIELDS,
-    UPSAMPLE_MODES,
     check_arguments,
     check_parameters,
     own_fields,
@@ -18,12 +16,6 @@ from .configuration_limits import (
 
 
 logger = logging.get_logger(__name__)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise a ValueError that lists the choices if `value` is none of them."""
-    if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(choices)}")
 
 
 class NamedClassesConfig(PreTrainedConfig):
@@ -135,16 +127,9 @@ class GeneratorConfig(NamedClassesConfig):
         self.output_padding_mode = padding_mode if output_padding_mode is None else output_padding_mode
         self.upsample_mode = upsample_mode
         self.texture_noise = texture_noise
-        check_choice("padding_mode", self.padding_mode, PADDING_MODES)
-        check_choice("output_padding_mode", self.output_padding_mode, PADDING_MODES)
-        check_choice("upsample_mode", self.upsample_mode, UPSAMPLE_MODES)
-        if len(self.channel_multipliers) < 2:
-            raise ValueError(f"channel_multipliers={self.channel_multipliers} must hold 2 numbers or more")
-        if noise_dim < 0:
-            raise ValueError(f"noise_dim={noise_dim} must not be negative; 0 is no noise")
         if len(self.image_size) != 2:
             raise ValueError(f"image_size={self.image_size} must be (height, width)")
-        if any(side <= 0 or side % self.size_divisor for side in self.image_size):
+        if any(side % self.size_divisor for side in self.image_size):
             raise ValueError(f"image_size={self.image_size} must be multiples of {self.size_divisor}")
         if self.image_size[0] * self.image_size[1] > MAX_PIXELS:
             raise ValueError(f"image_size={self.image_size} is illegal: legal are up to {MAX_PIXELS:,} pixels")
@@ -184,11 +169,8 @@ def residual_block_parameters(before: int, after: int) -> int:
 
 
 __all__ = [
-    "PADDING_MODES",
-    "UPSAMPLE_MODES",
     "GeneratorConfig",
     "NamedClassesConfig",
-    "check_choice",
     "residual_block_parameters",
     "spade_block_parameters",
 ]

@@ -90,7 +90,7 @@ CONFIG_FIELDS: dict[str, Rule] = {
     "attention_strides": Maybe(Items(Integer(1, MAX_SIDE), 0, MAX_LEVELS)),
     "pyramid_channels": Items(WIDTH, 1, MAX_LEVELS),
     "base_channels": WIDTH,
-    "channel_multipliers": Items(WIDTH, 1, MAX_LEVELS),
+    "channel_multipliers": Items(WIDTH, 2, MAX_LEVELS),
     "spade_channels": WIDTH,
     "concatenate_coarsest": Flag(),
     "spectral_norm": Flag(),

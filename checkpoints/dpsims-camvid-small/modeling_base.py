@@ -106,13 +106,13 @@ class FoldableModel(PreTrainedModel):
                 "weights are loaded from safetensors files alone; leave use_safetensors and gguf_file out"
             )
         kwargs["use_safetensors"] = True
-        source, variant = pretrained_model_name_or_path, kwargs.get("variant")
-        if source is not None and variant is None:
+        source = pretrained_model_name_or_path
+        if source is not None:
             where = {name: kwargs[name] for name in WHERE if kwargs.get(name) is not None}
             config = kwargs.get("config")
             if not isinstance(config, PreTrainedConfig):
                 config = cls.config_class.from_pretrained(config or source, **where)
-            check_weights(source, cls._parameter_estimate(config), **where)
+            check_weights(source, cls._parameter_estimate(config), variant=kwargs.get("variant"), **where)
         loaded = super().from_pretrained(source, *args, **kwargs)
         own_memory(loaded[0] if isinstance(loaded, tuple) else loaded)
         return loaded

@@ -127,8 +127,9 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         self._source = (source, options)
         check_config_file(source, **options)
         check_processor_file(source, **options)
+        processor = AutoImageProcessor.from_pretrained(source, **options)  # first: a wrong one costs no weights
         self.generator_model = AutoModel.from_pretrained(source, **options)
-        self.processor = AutoImageProcessor.from_pretrained(source, **options)
+        self.processor = processor
         labels = self.generator_model.config.num_labels
         if self.processor.num_labels != labels:
             raise ValueError(

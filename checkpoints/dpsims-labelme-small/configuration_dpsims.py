@@ -9,11 +9,10 @@ from typing import Any
 from .configuration_base import (
     GeneratorConfig,
     NamedClassesConfig,
-    check_choice,
     residual_block_parameters,
     spade_block_parameters,
 )
-from .configuration_limits import FEATURE_CONDITIONINGS, MAX_ATTENTION_POSITIONS, NOISE_INJECTIONS
+from .configuration_limits import MAX_ATTENTION_POSITIONS
 
 
 class DPSIMSGeneratorConfig(GeneratorConfig):
@@ -112,7 +111,6 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         self._check_attention()
 
     def _validate(self, scales: int, noise_dim: int) -> None:
-        check_choice("noise_injection", self.noise_injection, NOISE_INJECTIONS)
         if noise_dim < 1:
             raise ValueError(f"noise_dim={noise_dim} must be at least 1; without noise set noise_injection='none'")
         if len(self.pyramid_channels) != scales:
@@ -211,7 +209,6 @@ class DPSIMSDiscriminatorConfig(NamedClassesConfig):
         backbone_in_checkpoint: bool = False,
         **kwargs: Any,
     ) -> None:
-        check_choice("feature_conditioning", feature_conditioning, FEATURE_CONDITIONINGS)
         self.backbone = backbone
         self.backbone_kwargs = dict(backbone_kwargs or {})
         self.backbone_out_indices = None if backbone_out_indices is None else list(backbone_out_indices)

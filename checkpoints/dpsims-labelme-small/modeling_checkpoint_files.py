@@ -12,18 +12,18 @@ from transformers.utils import cached_file, find_adapter_config_file, is_peft_av
 from .configuration_rules import Text, read_json, shortened
 
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 WHERE = ("cache_dir", "force_download", "proxies", "token", "revision", "local_files_only", "subfolder")
 SHARD = Text(200, r"[\w-]+(\.[\w-]+)*\.safetensors", "NAME.safetensors, in the checkpoint's own folder")
 FINE_TUNED = 4  # a network for other classes may be so many times as large as the one that is stored
 SLACK = 50_000_000  # ... and so many parameters
 
 
-def weight_files(source: str | os.PathLike, **where: Any) -> list[str]:
+def weight_files(source: str | os.PathLike, variant: str | None = None, **where: Any) -> list[str]:
     """The safetensors files of a checkpoint folder or Hub repository; nothing else holds weights.
 
     Args:
         source: folder or repository.
+        variant: "fp16" for model.fp16.safetensors.
         where: what `from_pretrained` takes of `WHERE`.
 
     Raises:
@@ -33,17 +33,19 @@ def weight_files(source: str | os.PathLike, **where: Any) -> list[str]:
     if is_peft_available() and find_adapter_config_file(source, **where) is not None:
         raise ValueError(f"{source} holds an adapter_config.json, which names another model; remove the file")
     where["_raise_exceptions_for_missing_entries"] = False
-    whole = cached_file(source, WEIGHTS, **where)
+    part = "" if variant is None else f".{variant}"
+    weights, table = f"model{part}.safetensors", f"model.safetensors.index{part}.json"
+    whole = cached_file(source, weights, **where)
     if whole is not None:
         return [whole]
-    index = cached_file(source, INDEX, **where)
+    index = cached_file(source, table, **where)
     if index is None:
-        raise OSError(f"{source} has no {WEIGHTS}; other kinds of weight files are not loaded")
-    shards = read_json(index, f"{source}/{INDEX}").get("weight_map")
+        raise OSError(f"{source} has no {weights}; other kinds of weight files are not loaded")
+    shards = read_json(index, f"{source}/{table}").get("weight_map")
     if not isinstance(shards, dict) or not shards:
-        raise ValueError(f"{source}/{INDEX}: weight_map={shortened(shards)} is no table of tensors and files")
+        raise ValueError(f"{source}/{table}: weight_map={shortened(shards)} is no table of tensors and files")
     for tensor, name in shards.items():
-        SHARD.check(f"{source}/{INDEX}: weight_map[{shortened(tensor)}]", name)
+        SHARD.check(f"{source}/{table}: weight_map[{shortened(tensor)}]", name)
     found = {name: cached_file(source, name, **where) for name in sorted(set(shards.values()))}
     missing = [name for name, path in found.items() if path is None]
     if missing:

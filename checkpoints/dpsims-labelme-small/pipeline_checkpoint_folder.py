@@ -78,10 +78,29 @@ def check_processor_file(source: str, trust_remote_code: bool = False, **where: 
         raise ValueError(f"{name}: image_processor_type={shortened(kind)} is illegal: legal is {PROCESSOR_TYPE}")
 
 
+def read_checkpoint_json(source: str, file: str, name: str | None = None, **where: Any) -> dict[str, Any]:
+    """A JSON file of a checkpoint folder or Hub repository.
+
+    Args:
+        source: folder or repository.
+        file: its name.
+        name: what errors call it; None is `file`.
+        where: see `check_config_file`.
+
+    Raises:
+        ValueError: no JSON object.
+        OSError: there is none, or the Hub cannot be reached.
+    """
+    path = cached_file(source, file, **where)
+    if path is None:
+        raise OSError(f"{source} has no {file}")
+    return read_json(path, name or file)
+
+
 def _read(source: str, file: str, where: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """What errors call a JSON file of a checkpoint, and its content."""
     name = "/".join(part for part in (source, where.get("subfolder"), file) if part)
-    content = read_json(cached_file(source, file, **where), name)
+    content = read_checkpoint_json(source, file, name, **where)
     if content.get("auto_map") is not None:
         OWN_CODE.check(f"{name}: auto_map", content["auto_map"])
     return name, content
@@ -161,5 +180,6 @@ __all__ = [
     "check_config_file",
     "check_folder",
     "check_processor_file",
+    "read_checkpoint_json",
     "write_components",
 ]

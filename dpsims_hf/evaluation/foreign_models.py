@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from ..configuration_limits import BACKBONE, MEAN, STD
-from ..configuration_rules import Flag, Integer, Number, read_json, shortened
-from ..modeling_checkpoint_files import FINE_TUNED, SLACK, stored_numbers, weight_files
+from ..configuration_rules import Flag, Integer, Number, shortened
+from ..modeling_checkpoint_files import check_weights
+from ..pipeline_checkpoint_folder import read_checkpoint_json
 
 
 MASK_MODELS = ("mask2former", "maskformer")
@@ -41,15 +42,12 @@ def load_foreign_segmenter(source: str) -> tuple[Any, dict[str, Any]]:
     """
     from transformers import AutoConfig
 
-    check_foreign_config(_read(source, "config.json"))
+    check_foreign_config(read_checkpoint_json(source, "config.json"))
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     auto_class = _auto_class(config)
-    stored = stored_numbers(weight_files(source))
     with torch.device("meta"):
         network = auto_class.from_config(config, trust_remote_code=False)
-    needed = sum(parameter.numel() for parameter in network.parameters())
-    if needed > FINE_TUNED * stored + SLACK:
-        raise ValueError(f"its config asks for {needed:,} parameters, but its weights are {stored:,} numbers")
+    check_weights(source, sum(parameter.numel() for parameter in network.parameters()))
     return auto_class.from_pretrained(
         source, dtype=torch.float32, output_loading_info=True, use_safetensors=True, trust_remote_code=False
     )
@@ -61,7 +59,7 @@ def normalisation_of(source: str) -> tuple[list[float], list[float]]:
     Raises:
         ValueError: they are not in preprocessor_config.json.
     """
-    content = _read(source, "preprocessor_config.json")
+    content = read_checkpoint_json(source, "preprocessor_config.json")
     normalise = content.get("do_normalize", True)
     Flag().check("do_normalize", normalise)
     if not normalise:
@@ -125,16 +123,6 @@ def _auto_class(config: Any) -> Any:
     if type(config) not in transformers.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
         raise ValueError(f"{config.model_type} is no semantic segmentation, and none of {', '.join(MASK_MODELS)}")
     return transformers.AutoModelForSemanticSegmentation
-
-
-def _read(source: str, name: str) -> dict[str, Any]:
-    """A JSON file of a folder or repository; OSError if it has none."""
-    from transformers.utils import cached_file
-
-    path = cached_file(source, name)
-    if path is None:
-        raise OSError(f"{source} has no {name}")
-    return read_json(path, name)
 
 
 __all__ = ["MASK_MODELS", "check_foreign_config", "load_foreign_segmenter", "normalisation_of"]
