@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from dpsims_hf import DPGANDiscriminator, DPGANDiscriminatorConfig
 from dpsims_hf.training.losses import class_color_loss, color_loss, void_borders
+from dpsims_hf.training.objective_dpgan import DPGANLossWeights, DPGANObjective
 from dpsims_hf.training.objective_dpsims import DPSIMSLossWeights, DPSIMSObjective
 from dpsims_hf.training.random_shift import random_shift
 
@@ -111,6 +113,25 @@ def test_schedule_is_linear_between_points_and_constant_beyond():
     assert DPSIMSLossWeights().at(7) == DPSIMSLossWeights()
     dropped = DPSIMSLossWeights(lambda_contrastive=0.0, schedule={"lambda_contrastive": [[0, 5]]})
     assert dropped.at(3).lambda_contrastive == dropped.peak("lambda_contrastive") == 0
+
+
+def test_what_a_schedule_asks_for_later_is_prepared_at_the_start():
+    """Patch heads that train from step 10 on are not frozen, nor is a generator refused that trains from then on."""
+    schedule = {"lambda_patch": [[0, 0], [10, 1]], "lambda_gan": [[0, 0], [10, 1]]}
+    objective = DPGANObjective(DPGANLossWeights(lambda_feature_matching=0, schedule=schedule), 5)
+    discriminator = DPGANDiscriminator(DPGANDiscriminatorConfig.from_preset("tiny"))
+    objective.prepare(discriminator)
+    assert all(parameter.requires_grad for parameter in discriminator.patch_heads.parameters())
+    objective.at_step(0)
+    assert objective.weights.lambda_patch == objective.weights.lambda_gan == 0
+    objective.at_step(10)
+    assert objective.weights.lambda_patch == 1
+
+
+def test_colours_alone_train_a_generator():
+    DPSIMSObjective(
+        DPSIMSLossWeights(lambda_gan=0, lambda_contrastive=0, lambda_diversity=0, lambda_color=1), 5
+    ).prepare(torch.nn.Module())
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,10 @@ class AdversarialLossWeights:
         }
         return replace(self, **values, schedule={})
 
+    def peaks(self) -> "AdversarialLossWeights":
+        """Every weight at the largest value that it ever has: what a run needs at some time."""
+        return replace(self, **{name: self.peak(name) for name in self.schedule}, schedule={})
+
     def peak(self, name: str) -> float:
         """The largest value that a weight ever has."""
         points = self.schedule.get(name)

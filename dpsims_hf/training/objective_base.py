@@ -104,7 +104,7 @@ class AdversarialObjective:
         features: Any = None,
     ) -> None:
         self._all_weights = weights
-        self.weights = weights.at(0)
+        self.weights = weights.peaks()  # for `prepare`; a step takes its own
         self.num_labels = num_labels
         self.void_label_id = void_label_id
         self.features = features
@@ -317,7 +317,8 @@ class AdversarialObjective:
 
     def _trains_generator(self) -> bool:
         """Whether L_G has a term with a gradient."""
-        return bool(self.weights.lambda_gan)
+        w = self.weights
+        return bool(w.lambda_gan or w.lambda_color or w.lambda_class_color)
 
     def _needs_features(self) -> bool:
         """Whether the generator's G^f is compared."""

@@ -61,7 +61,7 @@ class DPSIMSObjective(AdversarialObjective):
 
     def __init__(self, weights: DPSIMSLossWeights, *args: Any, **kwargs: Any) -> None:
         super().__init__(weights, *args, **kwargs)
-        if weights.peak("lambda_contrastive") and self.features is None:
+        if self.weights.lambda_contrastive and self.features is None:
             raise ValueError("lambda_contrastive is not 0 but there is no feature network; give one or set it to 0")
 
     def _trains_generator(self) -> bool:

@@ -35,7 +35,7 @@ class OASISObjective(AdversarialObjective):
 
     def __init__(self, weights: OASISLossWeights, *args: Any, **kwargs: Any) -> None:
         super().__init__(weights, *args, **kwargs)
-        if weights.peak("lambda_vgg") and self.features is None:
+        if self.weights.lambda_vgg and self.features is None:
             raise ValueError("lambda_vgg is not 0 but there is no feature network; give one or set it to 0")
 
     def _trains_generator(self) -> bool:
