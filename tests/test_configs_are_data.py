@@ -2,6 +2,7 @@
 """A config is data: what strangers write into a checkpoint's files neither runs, nor fetches, nor takes memory."""
 
 import json
+import resource
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from dpsims_hf.data.specs import DatasetSpec
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
 from dpsims_hf.demo import build_demo
 from dpsims_hf.demo.model_library import ModelLibrary, load_model
+from dpsims_hf.demo.photo_segmentation import discriminator_of
 from dpsims_hf.evaluation.features import load_extractor
 from dpsims_hf.evaluation.foreign_models import check_foreign_config
 from dpsims_hf.evaluation.segmenter_network import SegmentationNetwork
@@ -448,6 +450,19 @@ def test_named_weights_come_as_safetensors_or_not_at_all(tmp_path, trap):
     before = backbone.fingerprint()
     backbone.load_weights()
     assert backbone.fingerprint() != before
+
+
+def test_the_page_builds_no_backbone_that_came_without_weights(checkpoint, tmp_path):
+    """On this page it could not be used, and may be as large as a stranger likes."""
+    folder = shutil.copytree(checkpoint, tmp_path / "x")
+    path = folder / "discriminator" / "config.json"
+    content = json.loads(path.read_text()) | {"backbone": "vit_giant_patch14_224", "backbone_in_checkpoint": False}
+    path.write_text(json.dumps(content))
+    model = load_model("m", str(folder))
+    words = ("the discriminator of m came without the weights of vit_giant_patch14_224",)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused(lambda: discriminator_of(model), *words)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB; the network takes 4 GB
 
 
 # --- other files of a checkpoint -------------------------------------------------------------------------------------

@@ -16,7 +16,14 @@ import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
-from transformers import AutoImageProcessor, AutoModel, BaseImageProcessor, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    BaseImageProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import cached_file
 
 from .configuration_rules import shortened  # diffusers' loader brings what this file imports, and nothing deeper
@@ -143,20 +150,30 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
         Raises:
             ValueError: if the checkpoint has no discriminator.
         """
-        if self.discriminator is None and self._source is not None:
-            self.discriminator = self._stored_discriminator(*self._source)
+        if self.discriminator is None:
+            self.discriminator = self._stored_discriminator()
         if self.discriminator is None:
             origin = "this pipeline" if self._source is None else f"the checkpoint {self._source[0]!r}"
             raise ValueError(f"{origin} has no discriminator; take a checkpoint with a {DISCRIMINATOR_FOLDER}/ folder")
         return self.discriminator
 
-    def _stored_discriminator(self, source: str, options: dict[str, Any]) -> PreTrainedModel | None:
-        """The checkpoint's discriminator; None if it has none."""
+    def stored_discriminator_config(self) -> PreTrainedConfig | None:
+        """The config of the checkpoint's discriminator, which is not built for it; None if there is none."""
+        if self._source is None:
+            return None
+        source, options = self._source
         where = {name: value for name, value in options.items() if name != "trust_remote_code"}
         where |= {"subfolder": DISCRIMINATOR_FOLDER, "_raise_exceptions_for_missing_entries": False}
         if cached_file(source, "config.json", **where) is None:
             return None
         check_config_file(source, subfolder=DISCRIMINATOR_FOLDER, **options)
+        return AutoConfig.from_pretrained(source, subfolder=DISCRIMINATOR_FOLDER, **options)
+
+    def _stored_discriminator(self) -> PreTrainedModel | None:
+        """The checkpoint's discriminator; None if it has none."""
+        if self.stored_discriminator_config() is None:
+            return None
+        source, options = self._source
         loaded = AutoModel.from_pretrained(source, subfolder=DISCRIMINATOR_FOLDER, **options)
         return loaded.to(self.generator_model.device)
 
@@ -169,8 +186,8 @@ class SemanticImageSynthesisPipeline(DiffusionPipeline):
                 checkpoint did that it came from.
         """
         self._require_generator()
-        if self.discriminator is None and self._source is not None:
-            self.discriminator = self._stored_discriminator(*self._source)
+        if self.discriminator is None:
+            self.discriminator = self._stored_discriminator()
         if include_backbone is None:
             include_backbone = getattr(getattr(self.discriminator, "config", None), "backbone_in_checkpoint", False)
         write_components(save_directory, self.generator_model, self.processor, self.discriminator, include_backbone)

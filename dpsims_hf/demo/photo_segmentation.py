@@ -51,15 +51,18 @@ def discriminator_of(model: LoadedModel) -> Any:
         ValueError: it has none, or its backbone's weights are not in the checkpoint.
     """
     try:
-        network = model.pipe.load_discriminator()
+        config = None if model.pipe.discriminator is not None else model.pipe.stored_discriminator_config()
+        is_ready = getattr(config, "backbone_in_checkpoint", True)
+        # A backbone without weights is of no use here, and would be built in full, as large as a stranger likes.
+        network = model.pipe.load_discriminator() if is_ready else None
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         if "has no discriminator" in reason:
             raise ValueError(f"{model.name} has no discriminator to ask: choose another segmenter or model") from error
         reason = reason.replace(model.source, model.name)[:300]
         raise ValueError(f"the discriminator of {model.name} cannot be asked ({reason}): choose another") from error
-    if not getattr(network, "backbone_ready", True):
-        backbone = getattr(network.config, "backbone", "its backbone")
+    if network is None or not getattr(network, "backbone_ready", True):
+        backbone = getattr(network.config if config is None else config, "backbone", "its backbone")
         raise ValueError(
             f"the discriminator of {model.name} came without the weights of {backbone}: choose another segmenter or "
             "model, or put them in with python -m dpsims_hf.hub export CHECKPOINT DIR --backbone_weights FILE, which "
