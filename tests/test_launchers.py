@@ -20,8 +20,6 @@ from dpsims_hf.training.launcher import Launcher, find_launcher, is_launcher
 from dpsims_hf.training.run_lock import RunLock
 
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-
 ACCELERATE = ("accelerate.commands.accelerate_cli", "launch", "--num_processes", "1")
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 MANY = ("--max_train_steps", "100000")
@@ -44,7 +42,7 @@ class Launched:
         self.output, self.log = output, output.with_suffix(".log")
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=subprocess_environment() | ONE_THREAD, stdout=log, stderr=subprocess.STDOUT
+                command, cwd=ROOT, env=subprocess_environment(), stdout=log, stderr=subprocess.STDOUT
             )
         self.family: list[psutil.Process] = []
 
@@ -125,7 +123,7 @@ def test_a_launcher_that_ends_lets_the_trainer_save_and_end(
         return
     settings = ["--max_train_steps", str(step + 1), "--sample_steps", "0"]
     before = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the launched run: bits are equal for one number of threads
+    torch.set_num_threads(1)  # as `subprocess_environment` has it: bits are equal for one number of threads
     try:
         assert run_here(tiny_dataset_dir, run.output, *LATEST, *settings) == 0
         assert run_here(tiny_dataset_dir, tmp_path / "whole", *settings) == 0
