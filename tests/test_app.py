@@ -5,11 +5,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
+from transformers import AutoConfig, AutoImageProcessor
 
 import app
 from dpsims_hf import SemanticImageSynthesisPipeline
@@ -17,7 +19,7 @@ from dpsims_hf.data.specs import DatasetSpec
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
 from dpsims_hf.demo import build_demo, draw_examples, draw_facades, launch_options
 from dpsims_hf.demo.api import WAITING_CALLS
-from dpsims_hf.demo.example_scenes import example_paths
+from dpsims_hf.demo.example_scenes import example_gallery, example_paths
 from dpsims_hf.demo.html import legend_html, palette_html, translation_html, unmatched_html
 from dpsims_hf.demo.label_files import TranslatedClass, UnmatchedColor
 from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary, load_model
@@ -159,6 +161,19 @@ def test_examples_are_streets(name):
     assert (label_map[-40:] == ids["sky"]).sum() == 0 and (label_map[:60] == ids["sky"]).mean() > 0.2
     for label in ("building", "tree", "pavement", "pole", "sign", "car", "pedestrian"):
         assert (label_map == ids[label]).sum() > 20, label
+
+
+@pytest.mark.parametrize(("folder", "shape"), [("dpsims-camvid-small", (4, 1)), ("dpsims-labelme-small", (4, 2))])
+def test_no_thumbnail_is_cut_off(folder, shape):
+    """Five stand beside each other; more stand in several rows."""
+    config = AutoConfig.from_pretrained(ROOT / "checkpoints" / folder)
+    processor = AutoImageProcessor.from_pretrained(ROOT / "checkpoints" / folder)
+    labels = tuple(config.id2label.values())
+    model = SimpleNamespace(labels=labels, processor=processor, training_size=tuple(config.image_size))
+    with gr.Blocks():
+        gallery = example_gallery(model, "examples")
+    assert (gallery.columns, gallery.rows) == shape
+    assert len(example_paths(labels)) + 1 <= shape[0] * shape[1]
 
 
 def test_examples_are_offered_to_models_of_their_label_space_only():

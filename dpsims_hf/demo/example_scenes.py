@@ -1,6 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The scenes that one can start from: the drawn examples, for models of their label space, and an empty canvas."""
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,9 @@ from PIL import Image
 
 from .draw_examples import EXAMPLES_DIR, LABEL_SPACES
 from .model_library import LoadedModel
+
+
+MOST_IN_A_ROW = 5  # more are cut off beside the canvas
 
 
 def example_paths(labels: Sequence[str]) -> list[Path]:
@@ -43,13 +47,14 @@ def example_gallery(model: LoadedModel, elem_id: str, blank: bool = True, render
     if blank:
         color = tuple(model.processor.palette[0])
         entries.append((Image.new("RGB", model.training_size[::-1], color), f"empty: all {model.labels[0]}"))
+    rows = math.ceil(len(entries) / MOST_IN_A_ROW) or 1
     return gr.Gallery(
         entries,
         show_label=False,
         container=False,
         format="png",
-        columns=max(2, len(entries)),
-        rows=1,
+        columns=math.ceil(max(2, len(entries)) / rows),
+        rows=rows,
         height="auto",
         object_fit="cover",
         allow_preview=False,
