@@ -168,7 +168,7 @@ def test_no_thumbnail_is_cut_off(folder, shape):
     """Five stand beside each other; more stand in several rows."""
     config = AutoConfig.from_pretrained(ROOT / "checkpoints" / folder)
     processor = AutoImageProcessor.from_pretrained(ROOT / "checkpoints" / folder)
-    labels = tuple(config.id2label.values())
+    labels = tuple(processor.id2label.values())
     model = SimpleNamespace(labels=labels, processor=processor, training_size=tuple(config.image_size))
     with gr.Blocks():
         gallery = example_gallery(model, "examples")
