@@ -274,6 +274,14 @@ def test_a_config_far_beyond_its_weights_takes_no_memory(checkpoint, tmp_path):
     refused(lambda: load_model("m", str(folder)), *words)
 
 
+def test_weights_of_another_config_are_told_in_words(checkpoint, tmp_path):
+    folder = changed(checkpoint, tmp_path / "x", noise_mlp_dim=24)
+    words = ("config.json and its weights are not of one model", "ignore_mismatched_sizes=True")
+    refused(lambda: AutoModel.from_pretrained(folder), *words, kinds=(RuntimeError,))
+    assert "not of one model" in refused(lambda: load_model("m", str(folder)))
+    assert AutoModel.from_pretrained(folder, ignore_mismatched_sizes=True).config.noise_mlp_dim == 24
+
+
 PROCESSOR_FAULTS = [
     ("size_divisor", 0),
     ("size_divisor", 2.0),

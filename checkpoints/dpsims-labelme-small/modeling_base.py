@@ -100,6 +100,7 @@ class FoldableModel(PreTrainedModel):
         Raises:
             ValueError: for a config with fields out of their bounds, or for a network far beyond the stored weights.
             OSError: for a checkpoint without safetensors files.
+            RuntimeError: for weights of other sizes than the config's.
         """
         if kwargs.get("use_safetensors") is False or kwargs.get("gguf_file") is not None:
             raise ValueError(
@@ -113,7 +114,15 @@ class FoldableModel(PreTrainedModel):
             if not isinstance(config, PreTrainedConfig):
                 config = cls.config_class.from_pretrained(config or source, **where)
             check_weights(source, cls._parameter_estimate(config), variant=kwargs.get("variant"), **where)
-        loaded = super().from_pretrained(source, *args, **kwargs)
+        try:
+            loaded = super().from_pretrained(source, *args, **kwargs)
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            raise RuntimeError(
+                f"{source}: its config.json and its weights are not of one model, the sizes differ; with "
+                "ignore_mismatched_sizes=True such weights start anew"
+            ) from error
         own_memory(loaded[0] if isinstance(loaded, tuple) else loaded)
         return loaded
 
