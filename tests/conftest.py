@@ -15,8 +15,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HOME", str(Path(_CACHE.name) / "huggingface"))
 os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(_CACHE.name) / "gradio"))
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", "2" if WORKERS == 1 else "1")
+# Two threads for one process, one for each of several: more than there are cores wait for each other. Workers inherit
+# what the first process chose, which is no user's choice.
+if "OMP_NUM_THREADS" not in os.environ or "TESTS_CHOSE_THREADS" in os.environ:
+    os.environ["TESTS_CHOSE_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 # Two workers that look for a free port at the same moment must not find the same one.
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * WORKER))

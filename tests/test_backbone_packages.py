@@ -256,6 +256,7 @@ def test_features_of_the_evaluation_state_their_origin(installed: str):
         load_extractor("timm:tf_efficientnet_lite1", SOURCE)
 
 
+@pytest.mark.integration
 def test_the_segmenter_states_its_origin(installed: str, tiny_dataset_dir: Path, tmp_path: Path):
     options = {
         "backbone": NETWORK,
@@ -270,6 +271,7 @@ def test_the_segmenter_states_its_origin(installed: str, tiny_dataset_dir: Path,
     assert facts["backbone_weights_sha256"] == installed
 
 
+@pytest.mark.integration
 def test_training_then_export(installed: str, original: State, tiny_dataset_dir: Path, tmp_path: Path):
     """Both networks of a run from the package; its card says so; `export` puts the weights inside."""
     contrastive = json.dumps([{"network": NETWORK, "out_indices": [1, 2]}])

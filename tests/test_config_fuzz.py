@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 
+pytestmark = pytest.mark.integration
+
+
 # A process of its own: its peak memory is that of the mutations.
 FUZZ = '''
 import json, random, re, sys, time

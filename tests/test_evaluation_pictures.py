@@ -33,6 +33,9 @@ from dpsims_hf.evaluation.variety import (
 from dpsims_hf.hub import save_model_folder
 
 
+pytestmark = pytest.mark.integration
+
+
 SIZE = (192, 256)
 COPIES = 3
 NUM_LABELS, VOID = 5, 4

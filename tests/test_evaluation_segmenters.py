@@ -369,6 +369,7 @@ def trained(tiny_dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory, ba
     return folder, train(options)
 
 
+@pytest.mark.integration
 def test_training_learns_and_records_what_it_measured(tiny_dataset_dir: Path, trained, backbone_file: Path):
     folder, scores = trained
     segmenter = load_segmenter(str(folder))
@@ -387,6 +388,7 @@ def test_training_learns_and_records_what_it_measured(tiny_dataset_dir: Path, tr
     assert str(backbone_file.parents[1]) not in json.dumps(training)
 
 
+@pytest.mark.integration
 def test_own_segmenter_takes_other_sizes(trained):
     segmenter = load_segmenter(trained[0], short_side=64)
     assert segmenter(random_images(1, 50, 90)).shape == (1, 50, 90)
@@ -410,6 +412,7 @@ def test_same_seed_same_segmenter(tiny_dataset_dir: Path, tmp_path: Path, backbo
     assert moved == {"weight", "bias"}
 
 
+@pytest.mark.integration
 def test_the_command(tiny_dataset_dir: Path, tmp_path: Path, backbone_file: Path, capsys: pytest.CaptureFixture):
     arguments = ["--dataset_dir", str(tiny_dataset_dir), "--output_dir", str(tmp_path / "out"), "--backbone", BACKBONE]
     arguments += [

@@ -20,6 +20,9 @@ from dpsims_hf.training.launcher import Launcher, find_launcher, is_launcher
 from dpsims_hf.training.run_lock import RunLock
 
 
+pytestmark = pytest.mark.integration
+
+
 ACCELERATE = ("accelerate.commands.accelerate_cli", "launch", "--num_processes", "1")
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 MANY = ("--max_train_steps", "100000")
@@ -222,8 +225,8 @@ def test_the_third_signal_ends_the_run_at_once():
     assert "once more ends the run without it" in process.stderr.readline() + process.stderr.readline()
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.stdout.close()
     assert process.wait(20) == -signal.SIGTERM
+    process.stdout.close()  # not before: a broken pipe would end it in another way
     process.stderr.close()
 
 

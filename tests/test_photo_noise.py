@@ -89,6 +89,7 @@ def test_what_a_photo_does_not_show_is_drawn_given_what_it_shows():
     assert torch.equal(draws[0], draws[1]) and torch.isfinite(draws[2]).all()
 
 
+@pytest.mark.integration
 def test_a_run_with_all_of_it_resumes_exactly(tiny_dataset_dir: Path, tmp_path: Path):
     assert run_here(tiny_dataset_dir, tmp_path / "whole", *SETTINGS, "--max_train_steps", "4") == 0
     assert run_here(tiny_dataset_dir, tmp_path / "parts", *SETTINGS, "--max_train_steps", "2") == 0

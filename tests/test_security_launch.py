@@ -16,6 +16,9 @@ import app
 from dpsims_hf.demo import budget
 
 
+pytestmark = pytest.mark.integration
+
+
 ROOT = Path(__file__).parents[1]
 
 

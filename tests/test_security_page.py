@@ -25,6 +25,9 @@ from dpsims_hf.demo.model_library import LoadedModel, ModelLibrary
 from dpsims_hf.demo.page import Page, without_paths
 
 
+pytestmark = pytest.mark.integration
+
+
 HTTP = httpx.Client(timeout=60)
 
 

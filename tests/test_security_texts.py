@@ -39,6 +39,9 @@ from dpsims_hf.demo.scenes import file_stem
 from dpsims_hf.evaluation.card import HEADING
 
 
+pytestmark = pytest.mark.integration
+
+
 SIZE = 1_000_000
 SECONDS = 5.0  # for what takes a fraction of one, and took minutes where it was quadratic
 # What makes backtracking patterns slow: openings without an end, long runs of what a class takes, near misses.

@@ -29,6 +29,7 @@ VALUES = {
 }
 
 
+@pytest.mark.integration
 def test_values_are_those_of_the_command_and_the_run_stays_the_same(tiny_dataset_dir: Path, tmp_path: Path):
     backbone = str(tmp_path / "backbone.safetensors")
     with torch.random.fork_rng(devices=[]):

@@ -21,6 +21,9 @@ from dpsims_hf.training.manifest import manifest_problem, write_manifest
 from dpsims_hf.training.run_folder import checkpoint_folders, find_checkpoint, newest_verified
 
 
+pytestmark = pytest.mark.integration
+
+
 STATE = "training_state"
 FILES = (
     "config.json",
