@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Run tests as other processors would, with one thread and with two.
 
 torch, oneDNN and MKL choose their kernels by the processor's instruction sets, and kernels round differently. The
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ["tests/test_exactness.py", "tests/test_demo_snippets.py::test_the_programs_make_the_image"]
+TESTS = ["tests/test_exactness.py", "tests/demo/tabs/test_python_tab.py::test_the_programs_make_the_image"]
 TESTS += ["-m", "not gpu and not hub"]  # slow ones too
 THREADS = (1, 2)
 

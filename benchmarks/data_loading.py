@@ -25,12 +25,13 @@ from accelerate.state import AcceleratorState
 from PIL import Image
 from torch.utils.data import DataLoader
 
-import train_accelerate
 from dpsims_hf.data import DrawSampler, JointTransform, SemanticImageDataset, collate
-from dpsims_hf.data.decode_cache import decode
-from dpsims_hf.data.hub_loading import resolve_hub_dataset
+from dpsims_hf.data.picture_cache import decode
+from dpsims_hf.data.sources.hub_loading import resolve_hub_dataset
 from dpsims_hf.data.streaming import StreamingSemanticDataset, collate_stream, open_stream
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC, draw_scene
+from dpsims_hf.training.options.command_line import options_from_args, parse_args
+from dpsims_hf.training.prepare import prepare_run
 
 
 FILES = 4  # parquet files
@@ -65,7 +66,7 @@ def loaders(folder: Path, size: tuple[int, int], batch_size: int, workers: int) 
     found = resolve_hub_dataset(folder)
     made: dict[str, DataLoader] = {}
     for cache in ("none", "memory", "disk"):
-        dataset = SemanticImageDataset.from_hub(folder, "train", transform, cache_in_memory=False)
+        dataset = SemanticImageDataset.from_hub(folder, "train", transform)
         dataset.use_decoded(decode(dataset, cache, folder / "cache", progress=False))
         sampler = DrawSampler(1_000_000, len(dataset))
         made[f"map-style, cache {cache}"] = DataLoader(
@@ -114,9 +115,8 @@ def waiting_share(folder: Path, output: Path, steps: int, settings: dict[str, st
     arguments += ["--dataset_name", str(folder), "--output_dir", str(output), "--max_train_steps", str(steps + 4)]
     for key, value in settings.items():
         arguments += ["--set", f"data.{key}={value}"]
-    args = train_accelerate.parse_args(arguments)
-    options = train_accelerate.options_from_args(args)
-    trainer, _, batches = train_accelerate.prepare_run(args, options, Accelerator(cpu=True))
+    options = options_from_args(parse_args(arguments))
+    trainer, _, batches = prepare_run(options, Accelerator(cpu=True))
     source = iter(batches)
     for step in range(4):  # networks and workers warm up
         trainer.step(step, [next(source)])

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Convolution over class indices: dense one-hot against table look-up, side by side in one run.
 
     python -m benchmarks.label_convolution

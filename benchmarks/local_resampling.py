@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """How local is new noise? Mean absolute change of an image inside and outside the pixels that got it.
 
     python -m benchmarks.local_resampling CHECKPOINT --label car --label_maps FILE [FILE ...] [--seeds 4]
@@ -31,7 +32,7 @@ def main() -> None:
         if not mask.any() or mask.all():
             print(f"{path}: left out, {args.label} covers {100 * mask.mean():.0f} % of it")
             continue
-        options = {"seed": 0, "num_images_per_label_map": args.seeds, "output_type": "np"}
+        options = {"seed": 0, "num_images_per_label_map": args.seeds, "output_type": "np_uint8"}
         before, again = (pipe(label_map, **options).images.astype(np.int16) for _ in range(2))
         after = pipe(label_map, resample_labels=[args.label], **options).images.astype(np.int16)
         change = np.abs(after - before).mean(axis=(0, 3))

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """3D noise as vectors and a map of regions against the tensor itself: `LabelNoiseConv2d` and a dense convolution.
 
     python -m benchmarks.noise_convolution [--size 256] [--num_labels 151]

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The paper-size networks: parameters beside the papers' counts, then parameters and GFLOPs as measured.
 
     python -m benchmarks.paper_size                      # 151 classes, 256x256, ConvNeXt-L
@@ -20,19 +21,26 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import dpsims_hf
-from dpsims_hf import DPGANGenerator, DPSIMSDiscriminatorConfig, OASISDiscriminator, OASISGenerator
+from dpsims_hf import (
+    DPGANGenerator,
+    DPSIMSDiscriminatorConfig,
+    OASISDiscriminator,
+    OASISGenerator,
+    SPADEDiscriminator,
+    SPADEGenerator,
+)
 from dpsims_hf.modeling_dpsims_discriminator import FrozenBackbone
 
 
 # Class counts, void included: 151 of ADE20K, 35 of Cityscapes.
-SPADE = {"noise_dim": 0, "channel_multipliers": (16, 16, 16, 16, 8, 4, 2, 1)}  # OASIS and SPADE's first block
 PUBLISHED: list[tuple[str, type, dict[str, Any], str]] = [
     ("OASIS generator without noise", OASISGenerator, {"num_labels": 151, "noise_dim": 0}, "72 (OASIS, App. C)"),
     ("  with 3D noise", OASISGenerator, {"num_labels": 151}, "72 + 2 (OASIS, App. C)"),
-    ("  with SPADE's first block, no noise", OASISGenerator, {"num_labels": 151, **SPADE}, "96 (OASIS, App. C)"),
+    ("SPADE generator without noise", SPADEGenerator, {"num_labels": 151, "noise_dim": 0}, "96 (OASIS, App. C)"),
     ("OASIS discriminator", OASISDiscriminator, {"num_labels": 151}, "22 (OASIS, App. C)"),
     ("OASIS generator", OASISGenerator, {"num_labels": 35}, "71.1 (DP-GAN, Table 5)"),
-    ("  with SPADE's first block, no noise", OASISGenerator, {"num_labels": 35, **SPADE}, "93.0 (DP-GAN, Table 5)"),
+    ("SPADE generator without noise", SPADEGenerator, {"num_labels": 35, "noise_dim": 0}, "93.0 (DP-GAN, Table 5)"),
+    ("SPADE discriminator", SPADEDiscriminator, {"num_labels": 35}, "5.5 (OASIS, App. C)"),
     ("DP-GAN generator", DPGANGenerator, {"num_labels": 35}, "69.5 (DP-GAN, Table 5)"),
 ]
 
@@ -68,9 +76,11 @@ def measure(family: str, size: tuple[int, int], num_labels: int, **discriminator
     with FlopCounterMode(display=False) as generator_flops:
         images = generator(label_map, noise=generator.sample_noise(1)).images
     with FlopCounterMode(display=False) as discriminator_flops:
-        output = discriminator(images)
+        reads = {"label_map": label_map} if getattr(discriminator, "reads_label_map", False) else {}
+        output = discriminator(images, **reads)
     start = time.perf_counter()
-    sum(result.square().mean() for result in (output.segmentation_logits, *(output.patch_logits or ()))).backward()
+    logits = [result for result in (output.segmentation_logits, *(output.patch_logits or ())) if result is not None]
+    sum(result.square().mean() for result in logits).backward()
     backward = time.perf_counter() - start
 
     gflops = [counter.get_total_flops() / 1e9 for counter in (generator_flops, discriminator_flops)]
@@ -98,6 +108,7 @@ def main() -> None:
     measure("DPSIMS", args.size, args.num_labels, backbone=args.backbone)
     measure("DPGAN", args.size, args.num_labels)
     measure("OASIS", args.size, args.num_labels)
+    measure("SPADE", args.size, args.num_labels)
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
 
 

@@ -28,8 +28,8 @@ import psutil
 from gradio_client import Client, handle_file
 from PIL import Image
 
-from dpsims_hf.demo.model_library import LoadedModel, load_model
-from dpsims_hf.demo.scenes import MAX_STEPS, Scene, Variant, render
+from dpsims_hf.demo.drawing.scenes import MAX_STEPS, Scene, Variant, render
+from dpsims_hf.demo.models.library import LoadedModel, load_model
 
 
 ROOT = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ class Tally:
     seconds: float = 0.0
 
     def report(self) -> str:
-        """The numbers in words."""
+        """The numbers as text."""
         answered = len(self.latencies)
         lines = [f"{answered} right images, {self.wrong} wrong ones, {self.errors.total()} errors"]
         lines += [f"  {count} x {message}" for message, count in self.errors.most_common()]
@@ -110,7 +110,7 @@ class Strokes:
         return float(np.median(self.busy) / np.median(self.idle))
 
     def report(self) -> str:
-        """The numbers in words."""
+        """The numbers as text."""
         return (
             f"a picture takes {np.median(self.idle):.2f} s on the idle page and {np.median(self.busy):.2f} s (at most "
             f"{max(self.busy):.2f} s) beside {self.walks} walks: {self.ratio:.2f} times; {self.walked} images of "

@@ -22,8 +22,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from dpsims_hf.demo.model_library import load_model
-from dpsims_hf.demo.scenes import Scene, Variant, render
+from dpsims_hf.demo.drawing.scenes import Scene, Variant, render
+from dpsims_hf.demo.models.library import load_model
 
 from .space_load import EMBEDDED, running_space
 

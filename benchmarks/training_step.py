@@ -60,12 +60,13 @@ def serve(connection: Connection, arguments: list[str], environment: dict[str, s
     from accelerate.utils import send_to_device
 
     import train_accelerate
+    from dpsims_hf.training.options.command_line import options_from_args, parse_args
+    from dpsims_hf.training.prepare import prepare_run
 
     torch.set_num_threads(threads)
-    args = train_accelerate.parse_args(arguments)
-    options = train_accelerate.options_from_args(args)
-    accelerator = train_accelerate.make_accelerator(args, options)
-    trainer, _, batches = train_accelerate.prepare_run(args, options, accelerator)
+    options = options_from_args(parse_args(arguments))
+    accelerator = train_accelerate.make_accelerator(options)
+    trainer, _, batches = prepare_run(options, accelerator)
     source = iter(batches)
     micro_batches = [next(source) for _ in range(options.training.gradient_accumulation_steps)]
     micro_batches = send_to_device(micro_batches, accelerator.device)

@@ -1,12 +1,21 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Configurations of DP-GAN (Li et al., "Dual Pyramid Generative Adversarial Networks for Semantic Image Synthesis",
-BMVC 2022). The defaults are the paper's (Tables 6 to 8 of its supplement).
+BMVC 2022). The defaults are the paper's (Tables 6 and 7 of its supplement) but for the image pyramid: Table 8 lists
+five SPADE blocks; the released code has six, which have the parameters of the paper's Table 5 (69.5 M).
 """
 
 from itertools import pairwise
 from typing import Any
 
 from .configuration_base import GeneratorConfig, spade_block_parameters
+from .configuration_limits import PaddingMode
 from .configuration_oasis import OASISDiscriminatorConfig
+
+
+PAPER = (
+    "dp-gan",
+    "Li et al., *Dual Pyramid Generative Adversarial Networks for Semantic Image Synthesis*, BMVC 2022.",
+)
 
 
 class DPGANGeneratorConfig(GeneratorConfig):
@@ -33,6 +42,7 @@ class DPGANGeneratorConfig(GeneratorConfig):
     """
 
     model_type = "dpgan-generator"
+    paper = PAPER
 
     def __init__(
         self,
@@ -46,8 +56,8 @@ class DPGANGeneratorConfig(GeneratorConfig):
         concatenate_coarsest: bool = True,
         spectral_norm: bool = True,
         normalization_eps: float = 1e-5,
-        padding_mode: str = "zeros",
-        output_padding_mode: str | None = None,
+        padding_mode: PaddingMode = "zeros",
+        output_padding_mode: PaddingMode | None = None,
         upsample_mode: str = "nearest",
         texture_noise: bool = False,
         init_gain: float = 0.02,
@@ -121,6 +131,7 @@ class DPGANDiscriminatorConfig(OASISDiscriminatorConfig):
     """
 
     model_type = "dpgan-discriminator"
+    paper = PAPER
 
     def __init__(
         self,

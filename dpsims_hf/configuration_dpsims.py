@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Configurations of DP-SIMS (Berrada et al., "Unlocking Pre-trained Image Backbones for Semantic Image Synthesis",
 arXiv:2312.13314). Defaults are the paper's where it fixes a value; every value that it leaves open, and every
 generator ablation of its Table 6, is a field here.
@@ -12,7 +13,13 @@ from .configuration_base import (
     residual_block_parameters,
     spade_block_parameters,
 )
-from .configuration_limits import MAX_ATTENTION_POSITIONS
+from .configuration_limits import MAX_ATTENTION_POSITIONS, PaddingMode
+
+
+PAPER = (
+    "dp-sims",
+    "Berrada et al., *Unlocking Pre-trained Image Backbones for Semantic Image Synthesis*, arXiv:2312.13314.",
+)
 
 
 class DPSIMSGeneratorConfig(GeneratorConfig):
@@ -46,9 +53,12 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         position_waves: fixed waves of the pixel position at the input (see `PositionCode`); 0 is the paper.
         normalization_eps: epsilon of the batch norms.
         use_instance_offsets: two more input channels (Sec. 4.1, COCO-Stuff and Cityscapes).
+        low_resolution_offsets: with use_instance_offsets, they join the label map at the image path's low-resolution
+            input too (Fig. 3: the two networks take one input); False as in checkpoints before 0.2.
     """
 
     model_type = "dpsims-generator"
+    paper = PAPER
 
     def __init__(
         self,
@@ -69,13 +79,14 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         base_channels: int = 64,
         channel_multipliers: list[int] | tuple[int, ...] = (16, 16, 16, 8, 4, 2, 1),
         spectral_norm: bool = True,
-        padding_mode: str = "zeros",
-        output_padding_mode: str | None = None,
+        padding_mode: PaddingMode = "zeros",
+        output_padding_mode: PaddingMode | None = None,
         upsample_mode: str = "nearest",
         texture_noise: bool = False,
         position_waves: int = 0,
         normalization_eps: float = 1e-5,
         use_instance_offsets: bool = False,
+        low_resolution_offsets: bool = False,
         **kwargs: Any,
     ) -> None:
         self.noise_tokens = noise_tokens
@@ -89,6 +100,7 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         self.pyramid_channels = list(pyramid_channels)
         self.position_waves = position_waves
         self.use_instance_offsets = use_instance_offsets
+        self.low_resolution_offsets = low_resolution_offsets
         self.attention_strides = None if attention_strides is None else list(attention_strides)
         self._validate(len(channel_multipliers) - 1, noise_dim)
         super().__init__(
@@ -106,13 +118,13 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
             texture_noise,
             **kwargs,
         )
-        if self.attention_strides is None:
-            self.attention_strides = self._derived_strides()
-        self._check_attention()
+        self._settle_attention()
 
     def _validate(self, scales: int, noise_dim: int) -> None:
         if noise_dim < 1:
             raise ValueError(f"noise_dim={noise_dim} must be at least 1; without noise set noise_injection='none'")
+        if self.low_resolution_offsets and not self.use_instance_offsets:
+            raise ValueError("low_resolution_offsets=True needs use_instance_offsets=True: there are no offsets else")
         if len(self.pyramid_channels) != scales:
             raise ValueError(
                 f"pyramid_channels has {len(self.pyramid_channels)} widths but channel_multipliers describes {scales} "
@@ -124,8 +136,10 @@ class DPSIMSGeneratorConfig(GeneratorConfig):
         strides = [2**level for level in range(self.num_scales)]
         return [s for s in strides if (height // s) * (width // s) <= self.attention_resolution**2]
 
-    def _check_attention(self) -> None:
+    def _settle_attention(self) -> None:
         height, width = self.image_size
+        if self.attention_strides is None:
+            self.attention_strides = self._derived_strides()
         for stride in self.attention_strides:
             if (height // stride) * (width // stride) > MAX_ATTENTION_POSITIONS:
                 raise ValueError(
@@ -192,6 +206,7 @@ class DPSIMSDiscriminatorConfig(NamedClassesConfig):
     """
 
     model_type = "dpsims-discriminator"
+    paper = PAPER
 
     def __init__(
         self,

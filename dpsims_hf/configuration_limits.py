@@ -1,14 +1,15 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The one place that says what each field of a config, and of every other file from elsewhere, may be.
 
-A config comes from people nobody knows: it is data, and no value of it may run code, reach a network or take a
+A config comes from strangers: it is data, and no value of it may run code, reach a network or take a
 machine's memory. Whatever is not listed here is refused before anything is built. The bounds are those that real
-models never reach. A new field of a config needs a row in `CONFIG_FIELDS`, nothing else.
+models never reach. A new field of a config needs a row in `CONFIG_FIELDS`, or in `field_rules` of its class where no
+other family has it; nothing else.
 """
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .configuration_rules import (
     Anything,
@@ -40,7 +41,8 @@ MAX_PARAMETERS = 2_000_000_000  # of a network; that of the paper's size has 90 
 
 NOISE_INJECTIONS = ("cross_attention", "concat", "none")
 FEATURE_CONDITIONINGS = ("none", "ccm_csm", "batchnorm_ccm_csm", "no_sigmoid", "no_batchnorm", "full")
-PADDING_MODES = ("zeros", "reflect", "replicate")
+PaddingMode = Literal["zeros", "reflect", "replicate"]
+PADDING_MODES = get_args(PaddingMode)
 UPSAMPLE_MODES = ("nearest", "bilinear")
 
 WIDTH = Integer(1, MAX_WIDTH)
@@ -102,6 +104,7 @@ CONFIG_FIELDS: dict[str, Rule] = {
     "normalization_eps": Number(1e-12, 1),
     "init_gain": Number(0, 100),
     "use_instance_offsets": Flag(),
+    "low_resolution_offsets": Flag(),
     # discriminators
     "encoder_channels": Items(WIDTH, 0, MAX_LEVELS),
     "decoder_channels": Items(WIDTH, 0, MAX_LEVELS),
@@ -148,6 +151,8 @@ TRANSFORMERS_FIELDS: dict[str, Rule] = {
     "chunk_size_feed_forward": Integer(0, 0),
 }
 
+VALUE_TABLE = Entries(Either((FILE_VALUE, Text(9, "-?[0-9]+", "a whole number"))), LABEL_ID, 2**16)
+ENCODING_FIELDS = {"name": NAME, "offset": Maybe(FILE_VALUE), "values": VALUE_TABLE}
 PROCESSOR_FIELDS: dict[str, Rule] = {
     "id2label": ID2LABEL,
     "palette": Maybe(Items(COLOR, 0, MAX_LABELS)),
@@ -161,6 +166,9 @@ PROCESSOR_FIELDS: dict[str, Rule] = {
     "color_tolerance": Number(0, 442),  # from black to white
     "max_unmatched_share": Number(0, 1),
     "stuff_ids": Maybe(Items(LABEL_ID, 0, MAX_LABELS)),
+    "label_encoding": Maybe(Either((NAME, Fields(ENCODING_FIELDS, required=("name",))))),
+    "label_reading": Maybe(NAME),
+    "has_colors": Flag(),
 }
 TRANSFORMERS_PROCESSOR_FIELDS: dict[str, Rule] = {
     "auto_map": TRANSFORMERS_FIELDS["auto_map"],
@@ -200,7 +208,6 @@ MODEL_INDEX_FILE = Fields(
     }
 )
 
-VALUE_TABLE = Entries(Either((FILE_VALUE, Text(9, "-?[0-9]+", "a whole number"))), LABEL_ID, 2**16)
 NOTE = Text(20_000, r"[^\x00-\x08\x0b-\x1f\x7f]*")
 CLASSES_FILE = {
     "name": Maybe(NAME),
@@ -210,6 +217,10 @@ CLASSES_FILE = {
     "void_color": Maybe(COLOR),
     "void_values": Items(FILE_VALUE, 0, 1024),
     "label_encoding": NAME,
+    "label_reading": Maybe(NAME),
+    "original_encoding": Maybe(NAME),
+    "original_reading": Maybe(NAME),
+    "has_colors": Flag(),
     "instance_encoding": Maybe(NAME),
     "crop_size": Maybe(Items(Integer(1, 16384), 2, 2)),
     "load_size": Maybe(Items(Integer(1, 16384), 2, 2)),
@@ -218,7 +229,7 @@ CLASSES_FILE = {
     "license_note": NOTE,
     "note": NOTE,
     "label_encodings": Items(
-        Fields({"name": NAME, "offset": Maybe(FILE_VALUE), "values": VALUE_TABLE, "note": NOTE}, required=("name",)),
+        Fields(ENCODING_FIELDS | {"note": NOTE}, required=("name",)),
         0,
         32,
     ),
@@ -273,7 +284,7 @@ def check_arguments(
     return given
 
 
-def own_fields(cls: type) -> list[str]:
+def own_fields(cls: Any) -> list[str]:
     """The fields that a config or processor class adds to its base class."""
     return [name for name in inspect.signature(cls.__init__).parameters if name not in ("self", "kwargs")]
 
@@ -319,6 +330,7 @@ __all__ = [
     "TRANSFORMERS_FIELDS",
     "TRANSFORMERS_PROCESSOR_FIELDS",
     "UPSAMPLE_MODES",
+    "PaddingMode",
     "check_arguments",
     "check_parameters",
     "own_fields",

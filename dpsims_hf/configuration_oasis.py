@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Configurations of OASIS (Schoenfeld et al., "You Only Need Adversarial Supervision for Semantic Image Synthesis",
 ICLR 2021). The defaults are the paper's for ADE20K (Tables L and M of its appendix).
 """
@@ -10,6 +11,13 @@ from .configuration_base import (
     NamedClassesConfig,
     residual_block_parameters,
     spade_block_parameters,
+)
+from .configuration_limits import PaddingMode
+
+
+PAPER = (
+    "oasis",
+    "Schönfeld et al., *You Only Need Adversarial Supervision for Semantic Image Synthesis*, ICLR 2021.",
 )
 
 
@@ -35,6 +43,7 @@ class OASISGeneratorConfig(GeneratorConfig):
     """
 
     model_type = "oasis-generator"
+    paper = PAPER
 
     def __init__(
         self,
@@ -47,8 +56,8 @@ class OASISGeneratorConfig(GeneratorConfig):
         spade_channels: int = 128,
         spectral_norm: bool = True,
         normalization_eps: float = 1e-5,
-        padding_mode: str = "zeros",
-        output_padding_mode: str | None = None,
+        padding_mode: PaddingMode = "zeros",
+        output_padding_mode: PaddingMode | None = None,
         upsample_mode: str = "nearest",
         texture_noise: bool = False,
         init_gain: float = 0.02,
@@ -116,6 +125,7 @@ class OASISDiscriminatorConfig(NamedClassesConfig):
     """
 
     model_type = "oasis-discriminator"
+    paper = PAPER
 
     def __init__(
         self,

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """3D noise (OASIS Sec. 3.3): one noise vector per region, spread over the region's pixels, as input of a convolution.
 
 The (noise_dim, height, width) tensor of the paper is piecewise constant, so it is not built: a convolution over it is
@@ -41,7 +42,8 @@ class NoiseConv2d(nn.Module):
             (batch, out_channels, height, width).
         """
         regions, noise_dim = noise.shape[1:]
-        if noise_regions is not None and regions > noise_dim:
+        # A graph for any batch cannot have a number of groups that is the batch's.
+        if noise_regions is not None and (torch.compiler.is_exporting() or regions > noise_dim):
             return self._dense(noise, noise_regions)
         kernels = torch.einsum("brd,odij->broij", noise, self.weight)
         if noise_regions is None or regions == 1:
@@ -84,7 +86,7 @@ class NoiseConv2d(nn.Module):
 
 def noise_map(noise: torch.Tensor, noise_regions: torch.Tensor) -> torch.Tensor:
     """The 3D noise tensor (batch, noise_dim, height, width) of vectors (batch, regions, noise_dim) and their map."""
-    batch = torch.arange(len(noise), device=noise.device)[:, None, None]
+    batch = torch.arange(noise.shape[0], device=noise.device)[:, None, None]
     return noise[batch, noise_regions].permute(0, 3, 1, 2)
 
 

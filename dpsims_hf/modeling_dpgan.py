@@ -1,4 +1,9 @@
-"""The DP-GAN generator (Li et al., BMVC 2022, Sec. 3.1, Tables 6 and 8). Written from the paper."""
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""The DP-GAN generator (Li et al., BMVC 2022, Sec. 3.1, Tables 6 and 8). Written from the paper.
+
+As in the released code, not the paper: six SPADE blocks where Table 8 lists five, and LeakyReLU before the last
+convolution, which Table 8 puts behind it.
+"""
 
 from functools import partial
 from itertools import pairwise
@@ -9,6 +14,9 @@ from torch.nn import functional as F
 
 from .configuration_dpgan import DPGANGeneratorConfig
 from .layers_checkpointing import CheckpointedBlock
+from .layers_inference_blocks import InferenceBlock
+from .layers_inference_convolution import PackedConv2d
+from .layers_inference_pyramids import InferenceAdaptationPyramid, LabelInput, PairedConditions
 from .layers_label import resize_features, resize_labels
 from .layers_noise import LabelNoiseConv2d
 from .layers_spade import SpadeNorm, SpadeResidualBlock
@@ -63,6 +71,25 @@ class AdaptationPyramid(nn.Module):
         return maps
 
 
+class Condition(nn.Module):
+    """What the SPADE norms of a scale read (Eq. 2): alpha_i and alpha_0, enlarged once to its size.
+
+    Args:
+        concatenate: False leaves alpha_0 out.
+    """
+
+    def __init__(self, concatenate: bool) -> None:
+        super().__init__()
+        self.concatenate = concatenate
+
+    def forward(self, alpha: torch.Tensor, coarsest: torch.Tensor) -> torch.Tensor:
+        """Join (batch, channels, h, w) and the coarsest map."""
+        if not self.concatenate:
+            return alpha
+        enlarged = F.interpolate(coarsest, size=alpha.shape[-2:], mode="bilinear", align_corners=False)
+        return torch.cat([enlarged, alpha], dim=1)
+
+
 class DPGANGenerator(SemanticGenerator):
     """Two pyramids: one learns the condition from fine to coarse, SPADE blocks make the image from coarse to fine."""
 
@@ -94,11 +121,25 @@ class DPGANGenerator(SemanticGenerator):
                 pairwise(widths), config.pyramid_channels[:0:-1], config.block_padding_modes, strict=True
             )
         )
+        self.condition = Condition(config.concatenate_coarsest)
         self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         init_by_xavier(module, self.config.init_gain)
+
+    def _inference_modules(self, dtype: torch.dtype) -> dict[str, nn.Module]:
+        channels, finest = self.config.pyramid_channels[:0:-1], len(self.blocks) - 1
+        return {
+            "pyramid": InferenceAdaptationPyramid(self.pyramid, dtype),
+            "low_resolution_input": LabelInput(self.low_resolution_input, dtype),
+            "condition": PairedConditions(),
+            "blocks": nn.ModuleList(
+                InferenceBlock(block, dtype, width, map_first=False, fields=index == finest)
+                for index, (block, width) in enumerate(zip(self.blocks, channels, strict=True))
+            ),
+            "to_image": PackedConv2d.of(self.to_image, dtype),
+        }
 
     def _features(
         self,
@@ -115,15 +156,8 @@ class DPGANGenerator(SemanticGenerator):
         hidden = self.low_resolution_input(resize_labels(label_map, size, centre=False), noise, regions)
         for block, alpha, texture in zip(self.blocks, reversed(alphas), textures, strict=True):
             hidden = resize_features(hidden, alpha.shape[-2:], self.config.upsample_mode)
-            hidden = block(hidden, self._condition(alpha, coarsest), texture)
+            hidden = block(hidden, self.condition(alpha, coarsest), texture)
         return F.leaky_relu(hidden, 0.2)
-
-    def _condition(self, alpha: torch.Tensor, coarsest: torch.Tensor) -> torch.Tensor:
-        """Eq. 2: alpha_i and alpha_0, enlarged once to its size."""
-        if not self.config.concatenate_coarsest:
-            return alpha
-        enlarged = F.interpolate(coarsest, size=alpha.shape[-2:], mode="bilinear", align_corners=False)
-        return torch.cat([enlarged, alpha], dim=1)
 
 
 __all__ = ["DPGANGenerator"]

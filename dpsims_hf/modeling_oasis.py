@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The OASIS generator (Schoenfeld et al., ICLR 2021, Sec. 3.3, App. C.2). Written from the paper."""
 
 from functools import partial
@@ -8,6 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_oasis import OASISGeneratorConfig
+from .layers_inference_blocks import InferenceBlock
+from .layers_inference_convolution import PackedConv2d
+from .layers_inference_pyramids import LabelInput
 from .layers_label import resize_features, resize_labels
 from .layers_noise import LabelNoiseConv2d
 from .layers_spade import LabelSpadeNorm, SpadeResidualBlock
@@ -49,6 +53,13 @@ class OASISGenerator(SemanticGenerator):
     def _init_weights(self, module: nn.Module) -> None:
         init_by_xavier(module, self.config.init_gain)
 
+    def _inference_modules(self, dtype: torch.dtype) -> dict[str, nn.Module]:
+        return {
+            "low_resolution_input": LabelInput(self.low_resolution_input, dtype),
+            "blocks": nn.ModuleList(InferenceBlock(block, dtype) for block in self.blocks),
+            "to_image": PackedConv2d.of(self.to_image, dtype),
+        }
+
     def _features(
         self,
         label_map: torch.Tensor,
@@ -60,7 +71,8 @@ class OASISGenerator(SemanticGenerator):
         height, width = label_map.shape[-2:]
         hidden: torch.Tensor | None = None
         for index, (block, texture) in enumerate(zip(self.blocks, textures, strict=True)):
-            size = (height >> (len(self.blocks) - 1 - index), width >> (len(self.blocks) - 1 - index))
+            stride = 2 ** (len(self.blocks) - 1 - index)
+            size = (height // stride, width // stride)
             labels = resize_labels(label_map, size, centre=False)
             regions = None if noise_regions is None else resize_labels(noise_regions, size, centre=False)
             condition = (labels, noise, regions)
@@ -69,6 +81,7 @@ class OASISGenerator(SemanticGenerator):
             else:
                 hidden = resize_features(hidden, size, self.config.upsample_mode)
             hidden = block(hidden, condition, texture)
+        assert hidden is not None  # there is a block
         return F.leaky_relu(hidden, 0.2)
 
 

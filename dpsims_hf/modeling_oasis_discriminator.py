@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The OASIS discriminator (Schoenfeld et al., ICLR 2021, Sec. 3.2, App. C.1, Table L). Written from the paper."""
 
 from itertools import pairwise
@@ -6,16 +7,22 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .configuration_base import NamedClassesConfig
 from .configuration_oasis import OASISDiscriminatorConfig
 from .layers_unet import ResidualBlock
 from .modeling_base import FoldableModel, check_images, init_by_xavier
 from .modeling_outputs import DiscriminatorOutput
+from .modeling_segmentation import SegmentsImages
 
 
 class OASISDiscriminator(FoldableModel):
     """A UNet that labels each pixel with one of `num_labels` classes or "fake" (the last channel)."""
 
-    config_class = OASISDiscriminatorConfig
+    config_class: type[NamedClassesConfig] = OASISDiscriminatorConfig
+    auto_classes = {
+        "AutoModel": "OASISDiscriminator",
+        "AutoModelForSemanticSegmentation": "OASISForSemanticSegmentation",
+    }
     base_model_prefix = "discriminator"
     main_input_name = "pixel_values"
 
@@ -32,7 +39,7 @@ class OASISDiscriminator(FoldableModel):
             for (before, after), skip in zip(pairwise([down[-1], *up]), skips, strict=True)
         )
         self.classifier = nn.Conv2d(up[-1], config.num_labels + 1, 1)
-        if type(self) is OASISDiscriminator:
+        if not hasattr(self.config, "patch_channels"):  # DP-GAN's adds heads, and ends itself
             self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -79,4 +86,8 @@ class OASISDiscriminator(FoldableModel):
         )
 
 
-__all__ = ["OASISDiscriminator"]
+class OASISForSemanticSegmentation(SegmentsImages, OASISDiscriminator):  # type: ignore[misc]  # other calls
+    """The discriminator as a segmenter of transformers."""
+
+
+__all__ = ["OASISDiscriminator", "OASISForSemanticSegmentation"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 
-_CACHE = tempfile.TemporaryDirectory(prefix="dpsims_tests_")  # remote code and data sets that tests load; goes at exit
+_CACHE = tempfile.TemporaryDirectory(prefix="dpsims_tests_")  # remote code and datasets that tests load; goes at exit
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HOME", str(Path(_CACHE.name) / "huggingface"))
 os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(_CACHE.name) / "gradio"))
@@ -54,7 +54,7 @@ def no_log_handler_outlives_its_test() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawn data set in the local layout: 32x64 pixels, 5 labels, void included. Read only: it is shared."""
+    """A drawn dataset in the local layout: 32x64 pixels, 5 labels, void included. Read only: it is shared."""
     from dpsims_hf.data.synthetic import write_synthetic_dataset
 
     return write_synthetic_dataset(tmp_path_factory.mktemp("dataset"))
@@ -73,7 +73,7 @@ def tiny_generator():
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint folder with a random generator for 32x64 pixels in the synthetic data set's label space."""
+    """A checkpoint folder with a random generator for 32x64 pixels in the synthetic dataset's label space."""
     from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig
     from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
     from dpsims_hf.hub import save_model_folder
@@ -90,19 +90,3 @@ def tiny_checkpoint_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generator = DPSIMSGenerator(config).eval()
     processor = SYNTHETIC_SPEC.image_processor(size=config.image_size, size_divisor=config.size_divisor)
     return save_model_folder(tmp_path_factory.mktemp("checkpoints") / "tiny", generator, processor)
-
-
-@pytest.fixture(scope="session")
-def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the browser puts what it downloads."""
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="session")
-def driver(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator:
-    """One headless Chromium for all browser tests."""
-    from browser import start_browser
-
-    browser = start_browser(tmp_path_factory.mktemp("profile"), downloads)
-    yield browser
-    browser.quit()

@@ -25,11 +25,12 @@ REPOSITORY = re.compile(r"^/(?:api/)?(?:(models|datasets|spaces)/)?([\w.-]+/[\w.
 
 @dataclass
 class Repository:
-    """Commits, newest last: (sha, path -> content)."""
+    """Commits, newest last: (sha, path -> content); those of branches are in `branches` alone."""
 
     settings: dict
     commits: list[tuple[str, dict[str, bytes]]] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    branches: dict[str, tuple[str, dict[str, bytes]]] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -39,15 +40,24 @@ class Repository:
     def files(self) -> dict[str, bytes]:
         return self.commits[-1][1]
 
-    def commit(self, files: dict[str, bytes]) -> str:
+    @property
+    def is_private(self) -> bool:
+        return bool(self.settings.get("private")) or self.settings.get("visibility") == "private"
+
+    def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         listing = repr(sorted((name, hashlib.sha1(data).hexdigest()) for name, data in files.items()))
         sha = hashlib.sha1(f"{len(self.commits)} {listing}".encode()).hexdigest()
-        self.commits.append((sha, files))
+        if branch == "main":
+            self.commits.append((sha, files))
+        else:
+            self.branches[branch] = (sha, files)
         return sha
 
     def find(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        if revision in self.branches:
+            return self.branches[revision]
         sha = self.commits[-1][0] if revision == "main" else self.tags.get(revision, revision)
-        return next((entry for entry in self.commits if entry[0] == sha), None)
+        return next((entry for entry in (*self.commits, *self.branches.values()) if entry[0] == sha), None)
 
 
 class HubServer(ThreadingHTTPServer):
@@ -119,6 +129,11 @@ class Handler(BaseHTTPRequestHandler):
         self.reply({"error": "Forbidden" if status == 403 else "Invalid username or password."}, status)
         return True
 
+    def hidden(self, repository: Repository) -> bool:
+        """Whether a repository is private, and whoever asks may not see it."""
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        return repository.is_private and token not in self.server.readers
+
     # -- requests ---------------------------------------------------------------------------------------------------
 
     def place(self) -> tuple[str, str, str]:
@@ -182,9 +197,13 @@ class Handler(BaseHTTPRequestHandler):
             objects = [entry | {"actions": action} for entry, action in zip(asked, actions, strict=True)]
             self.reply({"transfer": "basic", "objects": objects})
         elif rest.startswith("commit/"):
-            sha = repository.commit(self.changed(dict(repository.files), body))
+            branch = rest.removeprefix("commit/")
+            sha = repository.commit(self.changed(dict(repository.find(branch)[1]), body), branch)
             url = f"{self.server.url}/x/y/commit/{sha}"
             self.reply({"success": True, "commitOid": sha, "commitUrl": url, "hookOutput": ""})
+        elif rest.startswith("branch/"):
+            repository.branches[rest.removeprefix("branch/")] = repository.commits[-1]
+            self.reply()
         elif rest.startswith("tag/"):
             asked, revision = json.loads(body), rest.removeprefix("tag/")
             if asked["tag"] in repository.tags:
@@ -221,6 +240,8 @@ class Handler(BaseHTTPRequestHandler):
         repository = self.server.repositories.get((kind, name))
         if repository is None:
             self.missing("RepoNotFound")
+        elif self.hidden(repository):
+            self.reply({"error": "Invalid username or password."}, 401, X_Error_Code="RepoNotFound")
         elif rest == "refs":
             main = {"name": "main", "ref": "refs/heads/main", "targetCommit": repository.commits[-1][0]}
             tags = [{"name": n, "ref": f"refs/tags/{n}", "targetCommit": s} for n, s in repository.tags.items()]
@@ -292,7 +313,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         siblings = [{"rfilename": path} for path in sorted(found[1])]
         facts = {"id": name, "modelId": name, "sha": found[0], "siblings": siblings, "tags": [], "downloads": 0}
-        self.reply(facts | {"private": bool(repository.settings.get("private")), "likes": 0, "disabled": False})
+        self.reply(facts | {"private": repository.is_private, "likes": 0, "disabled": False})
 
 
 @contextmanager

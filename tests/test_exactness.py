@@ -18,20 +18,19 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 from float_images import assert_same_bits, float_images
-from test_pipeline import NAMES, tiny_discriminator, tiny_processor
-from test_pipeline_noise import learned_generator, two_cars
+from tiny_pipelines import NAMES, learned_generator, tiny_discriminator, tiny_processor, two_cars
 from transformers import AutoModel
 
 from dpsims_hf import SemanticImageSynthesisPipeline
-from dpsims_hf.demo.api import walk
-from dpsims_hf.demo.model_library import load_model
-from dpsims_hf.demo.scenes import Deadline, Reroll, Scene, Variant, render
+from dpsims_hf.demo.drawing.scenes import Deadline, Reroll, Scene, Variant, render, walk
+from dpsims_hf.demo.models.library import load_model
 from dpsims_hf.layers_noise import canonical_noise, noise_map
 from dpsims_hf.pipeline_noise import slerp
 
 
 EMBEDDED = Path(__file__).parents[1] / "checkpoints" / "dpsims-camvid-small"
 CAR, LEFT_CAR = 2, (24, 12)
+DTYPE = torch.float32  # where none is said, the machine chooses
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,23 @@ class Case:
 
     def draw(self, label_map: Any = None, pipe: Any = None, **options: Any) -> list[torch.Tensor]:
         """Images of the pipeline; one of seed 3 unless told otherwise."""
-        options = {"seed": 3, "num_images_per_label_map": 1, "size": self.size} | options
+        options = {"seed": 3, "num_images_per_label_map": 1, "size": self.size, "autocast_dtype": DTYPE} | options
         with float_images() as images:
             (pipe or self.pipe)(self.label_map if label_map is None else label_map, **options)
         return images
 
     def walk(self, **options: Any) -> list[torch.Tensor]:
         with float_images() as images:
-            self.pipe.interpolate(self.label_map, seed_from=3, seed_to=9, size=self.size, **options)
+            options |= {"seed_from": 3, "seed_to": 9, "size": self.size, "autocast_dtype": DTYPE}
+            self.pipe.interpolate(self.label_map, **options)
         return images
 
     def network(self, noise: torch.Tensor, regions: Any = None, model: Any = None) -> list[torch.Tensor]:
-        """Images of the network itself, one forward pass."""
+        """Images of the network itself, one forward pass of the form that pipeline and page compute with."""
         labels = torch.from_numpy(self.label_map).long().expand(len(noise), -1, -1)
         with torch.no_grad():
-            return list((model or self.pipe.generator_model)(labels, noise=noise, noise_regions=regions).images)
+            model = model or self.pipe.generator_model.for_inference("float32")
+            return list(model(labels, noise=noise, noise_regions=regions).images)
 
     def noise(self, *seeds: int) -> torch.Tensor:
         """(len(seeds), noise_dim): what images of these seeds have."""
@@ -86,7 +87,7 @@ class Case:
         return next(key for key, value in self.pipe.processor.id2label.items() if value == self.names[name])
 
 
-FAMILIES = ["dpsims", *(pytest.param(name, marks=pytest.mark.integration) for name in ("oasis", "dpgan"))]
+FAMILIES = ["dpsims", *(pytest.param(name, marks=pytest.mark.integration) for name in ("oasis", "dpgan", "spade"))]
 TRAINED = pytest.param("embedded", marks=pytest.mark.slow)
 
 
@@ -133,9 +134,9 @@ def test_other_threads_and_gradients(case):
     thread.join()
     labels = torch.from_numpy(case.label_map).long()[None]
     with torch.inference_mode():
-        images += list(case.pipe.generator_model(labels, noise=noise).images)
+        images += list(case.pipe.generator_model.for_inference("float32")(labels, noise=noise).images)
     with torch.enable_grad():
-        images += list(case.pipe.generator_model(labels, noise=noise).images.detach())
+        images += list(case.pipe.generator_model.kept_for_inference("float32")(labels, noise=noise).images)
     assert_same_bits(images, plain * 3)
 
 
@@ -277,7 +278,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 from transformers import AutoModel
 torch.set_num_threads(int(sys.argv[4]))
-model = AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True)
+model = AutoModel.from_pretrained(sys.argv[1], trust_remote_code=True).for_inference("float32")
 with torch.no_grad():
     torch.save([model(**inputs).images for inputs in torch.load(sys.argv[2], weights_only=True)], sys.argv[3])
 """
@@ -309,7 +310,7 @@ def test_the_page_draws_what_the_pipeline_draws(case):
     variants = [Variant(3), Variant(3, (nowhere,)), Variant(3, (cars,)), Variant(3, (sky, nowhere, cars))]
     variants += [Variant(3, (Reroll(8, label=case.names[CAR]), cars))]
     with float_images() as images:
-        render(model, scene, variants)
+        render(model, scene, variants, dtype="float32")
     rerolled = case.draw(resample_labels=[case.names[CAR]], resample_seed=5)
     several = {"noise": case.noise(5, 7, 3)[None], "resample_regions": (2 - 2 * case.where(CAR) - case.where(0))[0]}
     assert_same_bits(images, [*case.draw(), *case.draw(), *rerolled, *case.draw(**several), *rerolled])
@@ -320,6 +321,7 @@ def test_the_server_walks_as_the_pipeline_does(case, chosen):
     model = load_model("street", str(case.folder))
     labels = None if chosen is None else [case.names[chosen]]
     scene = Scene("street", case.label_map, model.labels)
+    model.dtype = "float32"
     with float_images() as images:
         walk(model, scene, (3, 9), 3, labels, Deadline())
     assert_same_bits(images, case.walk(steps=3, resample_labels=labels))
@@ -336,7 +338,13 @@ def assert_rounds_alike(first: list[torch.Tensor], second: list[torch.Tensor]) -
 def test_batches_and_other_computations_round_alike(case):
     one_by_one = case.draw(num_images_per_label_map=3)
     assert_rounds_alike(case.draw(num_images_per_label_map=3, batch_size=3), one_by_one)
-    model = copy.deepcopy(case.pipe.generator_model).to(memory_format=torch.channels_last)
+    plain = case.pipe.generator_model
+    assert_rounds_alike(case.network(case.noise(3), model=plain), one_by_one[:1])
+    assert_rounds_alike(
+        case.network(case.noise(3, 4)[None], case.where(CAR), plain),
+        case.draw(**{"noise": case.noise(3, 4)[None], "resample_regions": case.where(CAR)[0]}),
+    )
+    model = copy.deepcopy(plain).to(memory_format=torch.channels_last)
     assert_rounds_alike(case.network(case.noise(3), model=model), one_by_one[:1])
     if case.pipe.generator_model.config.spectral_norm:
         folded = AutoModel.from_pretrained(case.folder).fold_spectral_norm()

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import torch
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file
 from transformers import AutoModel
 
 
+ROOT = Path(__file__).parents[1]
 # The server imports what a run needs once; each process of a run is a fork of it and starts in no time.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["train_accelerate"])
@@ -146,12 +148,28 @@ class Run:
             process.join(TIMEOUT)
 
 
+def subprocess_environment() -> dict[str, str]:
+    """Of a run that is started as a user does, from anywhere."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
 def succeed(data: Path, output: Path, *arguments: str, **settings: int) -> str:
     """A whole run, which must end well; what it said."""
     run = Run(data, output, *arguments, **settings)
     codes = run.wait()
     assert codes == [0] * len(codes), run.text
     return run.text
+
+
+def states(folder: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a checkpoint, optimizers included."""
+    tensors = {}
+    for file in sorted(folder.rglob("*.safetensors")):
+        tensors.update({f"{file.relative_to(folder)}:{k}": v for k, v in load_file(file).items()})
+    for name in ("optimizer.bin", "optimizer_1.bin"):
+        state = torch.load(folder / "training_state" / name, weights_only=True)["state"]
+        tensors.update({f"{name}:{i}:{k}": v for i, entry in state.items() for k, v in entry.items()})
+    return tensors
 
 
 def step_of(checkpoint: Path) -> int:

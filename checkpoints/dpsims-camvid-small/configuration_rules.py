@@ -7,6 +7,7 @@ A file from elsewhere is data: `configuration_limits` says by these rules what e
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +36,12 @@ def shortened(value: Any) -> str:
 
 
 class Rule:
-    """What one value may be; `legal` says it in words."""
+    """What one value may be; `legal` describes it."""
 
-    legal = "anything"
+    @property
+    def legal(self) -> str:
+        """What is legal."""
+        return "anything"
 
     def check(self, name: str, value: Any) -> None:
         """Raise a ValueError of one line that names the field, its value and what is legal."""
@@ -110,7 +114,8 @@ class Text(Rule):
     """A string of one line."""
 
     longest: int = 200
-    pattern: str = r"[^\x00-\x08\x0a-\x1f\x7f]*"  # no control characters but the tabulator
+    # No control characters but the tabulator; none that break a line or turn its direction; no halves of a character.
+    pattern: str = r"[^\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]*"
     words: str = ""
 
     @property
@@ -119,6 +124,20 @@ class Text(Rule):
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and len(value) <= self.longest and bool(re.fullmatch(self.pattern, value))
+
+
+def shown(text: str) -> str:
+    """A line for a terminal: control characters and halves of characters are written out, whoever chose them."""
+    letter = Text(1)
+    if Text(1000).accepts(text):
+        return text
+    return "".join(c if letter.accepts(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def inert(text: str) -> str:
+    """Text of strangers for a card: one line, in which no markup has a reader's browser fetch or run anything."""
+    line = " ".join(shown(text).split())
+    return line.replace("<", "&lt;").replace("![", "!&#91;")
 
 
 class Path(Rule):
@@ -244,7 +263,10 @@ class Anything(Rule):
 
     def __init__(self, most: int = 10_000) -> None:
         self.most = most
-        self.legal = f"up to {most} numbers and texts"
+
+    @property
+    def legal(self) -> str:
+        return f"up to {self.most} numbers and texts"
 
     def check(self, name: str, value: Any) -> None:
         left, waiting = self.most, [value]
@@ -275,6 +297,8 @@ def read_json(path: str | os.PathLike, what: str | os.PathLike | None = None) ->
     """
     what = path if what is None else what
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            raise ValueError(f"{what}: no file, but something else of this name")
         with open(path, "rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
@@ -305,6 +329,8 @@ __all__ = [
     "Path",
     "Rule",
     "Text",
+    "inert",
     "read_json",
     "shortened",
+    "shown",
 ]

@@ -1,45 +1,52 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Label maps and photos in, model tensors out, and back: the processor that travels with every checkpoint.
 
 Label files reach people as index PNGs (8 or 16 bit), palette PNGs and colour PNGs. `decode_label_map` is the ONE
 place where any of them becomes class indices; the data loader, the pipeline and the demo all call it. Values survive
-exactly: resizing is nearest neighbour, a palette file gives its indices, and what cannot be decoded raises.
+exactly: resizing is nearest neighbour, a file is read in the way that explains every pixel, and what cannot be decoded
+raises.
 """
 
+import copy
 import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from huggingface_hub import CommitInfo
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from .configuration_limits import PROCESSOR_FIELDS, TRANSFORMERS_PROCESSOR_FIELDS, check_arguments
+from .configuration_publishing import plain_card, push_saved
 from .image_processing_files import (
     as_list,
     channels_last,
-    count_values,
     default_palette,
-    image_size,
     instance_numbers,
     listing,
-    nearest_color,
     open_image,
-    packed_colors,
     photo_to_pixel_values,
     read_photo,
     resize_nearest,
     resize_photo,
-    snap_blends,
     stack_arrays,
-    strips,
     to_numpy,
-    unpacked_colors,
 )
+from .image_processing_label_reader import LabelReader, label_reader
+from .image_processing_outputs import images_as, semantic_maps
+from .image_processing_reading import READINGS, LabelMap
 
 
-INDEX_MODES = ("1", "L", "P", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+USAGE = """
+from transformers import AutoImageProcessor
+
+processor = AutoImageProcessor.from_pretrained("{}", trust_remote_code=True)
+"""
+_READERS: WeakKeyDictionary = WeakKeyDictionary()  # processor -> its fields, and the reader that was made of them
 
 
 class LegendEntry(NamedTuple):
@@ -62,12 +69,21 @@ class SemanticImageProcessor(BaseImageProcessor):
         size: {"height", "width"} every input is resized to; None keeps the native size.
         size_divisor: Height and width must be multiples of it (2 ** (scales - 1) of the generator).
         do_resize: False ignores `size`.
-        color_tolerance: Colour files: a colour this near (Euclidean, 0..255 units) to a class colour is that class.
+        color_tolerance: Colour files: how far (0..255 units) a blend may lie outside of its classes' colours, and what
+            the reading "nearest_colors" takes for a class's colour (Euclidean).
         max_unmatched_share: Colour files: share of pixels with unknown colours above which decoding raises.
         stuff_ids: Labels without objects, for models that take instances; void has none in any case.
+        label_encoding: How the numbers in label FILES become class ids: {"name", "offset", "values"}, where id =
+            value + offset, and `values` {value: id} goes before it; offset None: only `values` are legal. "ids": the
+            numbers are the ids. None: nobody has said, and files that may start at 1 as well are asked about. Arrays,
+            tensors and PNGs that this package writes hold class ids in any case.
+        label_reading: The reading (a key of `READINGS`) of label files that can have it and for which no other is
+            asked for; None: by evidence.
+        has_colors: False if nobody chose the palette; the colours of index files are then weak evidence.
     """
 
     model_input_names = ["label_map", "pixel_values"]
+    _auto_class = "AutoImageProcessor"  # saved with its code, as by `register_for_auto_class`
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> "SemanticImageProcessor":
         check_arguments(cls, PROCESSOR_FIELDS, TRANSFORMERS_PROCESSOR_FIELDS, args, kwargs)
@@ -75,16 +91,19 @@ class SemanticImageProcessor(BaseImageProcessor):
 
     def __init__(
         self,
-        id2label: Mapping[int | str, str],
+        id2label: Mapping[Any, str],
         palette: list[list[int]] | None = None,
         void_label_id: int | None = None,
         void_values: list[int] | None = None,
-        size: Mapping[str, int] | None = None,
+        size: Mapping[str, int] | Sequence[int] | int | None = None,
         size_divisor: int = 32,
         do_resize: bool = True,
         color_tolerance: float = 16.0,
         max_unmatched_share: float = 0.05,
         stuff_ids: list[int] | None = None,
+        label_encoding: Mapping[str, Any] | str | None = None,
+        label_reading: str | None = None,
+        has_colors: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -97,7 +116,11 @@ class SemanticImageProcessor(BaseImageProcessor):
         self.do_resize = do_resize
         self.color_tolerance = color_tolerance
         self.max_unmatched_share = max_unmatched_share
-        self.stuff_ids = sorted({int(label_id) for label_id in stuff_ids or []} | ({void_label_id} - {None}))
+        void = () if void_label_id is None else (void_label_id,)
+        self.stuff_ids = sorted({*(int(label_id) for label_id in stuff_ids or []), *void})
+        self.label_encoding = _encoding_dict(label_encoding)
+        self.label_reading = label_reading
+        self.has_colors = has_colors
         self._validate()
 
     def _validate(self) -> None:
@@ -119,6 +142,14 @@ class SemanticImageProcessor(BaseImageProcessor):
         wrong = [label_id for label_id in self.stuff_ids if not 0 <= label_id < n]
         if wrong:
             raise ValueError(f"stuff_ids {wrong} are out of range: legal are 0..{n - 1}")
+        encoding = self.label_encoding or {}
+        wrong = [f"{value}: {i}" for value, i in encoding.get("values", {}).items() if not 0 <= i < n]
+        if wrong:
+            raise ValueError(f"label_encoding gives values {listing(wrong)} (value: id), legal ids are 0..{n - 1}")
+        if self.label_encoding is not None and encoding["offset"] is None and not encoding["values"]:
+            raise ValueError("label_encoding has neither an offset nor values: no number would be legal")
+        if self.label_reading not in (None, *READINGS):
+            raise ValueError(f"label_reading {self.label_reading!r} is unknown: choose one of {', '.join(READINGS)}")
 
     @property
     def num_labels(self) -> int:
@@ -127,147 +158,50 @@ class SemanticImageProcessor(BaseImageProcessor):
 
     # -- decoding -------------------------------------------------------------------------------------------------
 
-    def decode_label_map(self, image: Any, source: str = "label map") -> np.ndarray:
-        """Any label image -> class indices.
+    def decode_label_map(
+        self,
+        image: Any,
+        source: str = "label map",
+        reading: str | None = None,
+        *,
+        in_set: bool = False,
+    ) -> LabelMap:
+        """Any label image -> class indices, by evidence: the reading that explains every pixel exactly.
 
         Args:
-            image: A path or binary file object; a PIL image (L, I;16, I, 1: indices; P: its indices, never its RGB;
-                RGB, RGBA: colours of the palette, fully transparent pixels are void); an integer array or tensor
-                (height, width) of indices, or uint8 with 3 or 4 channels (HWC or CHW) of colours.
+            image: A path or binary file object of a PNG; a PIL image (L, LA, I;16, I, F, 1: numbers; P: indices or
+                the palette's colours; RGB, RGBA: colours, or ids in one channel); an integer array or tensor
+                (height, width) of class ids, or uint8 with 3 or 4 channels (HWC or CHW) of colours. Pixels that are
+                less than half opaque are void.
             source: What error messages call this image; a path names itself.
+            reading: A key of `READINGS` says which is meant; None takes `label_reading`, or finds out.
+            in_set: It is one of a set whose numbers are known to be in `label_encoding`: not asked about by itself.
 
         Returns:
-            (height, width) int64 in 0 .. num_labels-1.
+            (height, width) int64 in 0 .. num_labels-1, an array whose `reading` says what was decided and why.
 
         Raises:
-            ValueError: unreadable file, ids out of range, void pixels without a void label, or unknown colours.
+            ValueError: unreadable or lossy file, ids out of range, void pixels without a void label, unknown colours,
+                or two readings that fit and contradict each other; the message says how to say which is meant.
         """
-        if isinstance(image, (np.ndarray, torch.Tensor)):
-            values = channels_last(to_numpy(image))
-            shape, is_color = values.shape, values.ndim == 3 and values.dtype == np.uint8
-            if not values.size or not (values.ndim == 2 or (is_color and shape[-1] in (3, 4))):
-                raise ValueError(
-                    f"{source}: a {values.dtype} array of shape {shape} is no label map; "
-                    "pass integers (height, width) or uint8 colours (height, width, 3)"
-                )
-            has_alpha = is_color and shape[-1] == 4
-        else:
-            source = str(image) if isinstance(image, (str, os.PathLike)) else source
-            values = open_image(image, source)
-            if values.mode not in (*INDEX_MODES, "LA", "RGB", "RGBA"):
-                raise ValueError(
-                    f"{source}: mode {values.mode} is no label map; save it as an index, palette or RGB PNG"
-                )
-            is_color, has_alpha = values.mode.startswith("RGB"), values.mode.endswith("A")
-        label_map = self._decode_colors(values, source) if is_color else self._decode_indices(values, source)
-        if has_alpha:
-            self._set_void(label_map, values, lambda part: part[..., -1] == 0, "transparent", source)
-        return label_map
+        source = str(image) if isinstance(image, (str, os.PathLike)) else source
+        return self._reader().read(image, source, reading, in_set)
 
-    def _legal(self) -> str:
-        void = (
-            f" and {listing(self.void_values)} (void)" if self.void_values and self.void_label_id is not None else ""
-        )
-        return f"0..{self.num_labels - 1}{void}"
-
-    def _decode_indices(self, values: Image.Image | np.ndarray, source: str) -> np.ndarray:
-        label_map = np.empty(image_size(values), dtype=np.int64)
-        for rows, part in strips(values):
-            part = part[..., 0] if part.ndim == 3 else part  # LA
-            label_map[rows] = part
-            if part.dtype.kind == "f" and not np.array_equal(label_map[rows], part):
-                raise ValueError(
-                    f"{source}: label values are not whole numbers (dtype {part.dtype}); pass integer class ids"
-                )
-        if self.void_values:
-            self._set_void(label_map, label_map, lambda part: np.isin(part, self.void_values), "void", source)
-        if label_map.min() < 0 or label_map.max() >= self.num_labels:
-            parts = (part[(part < 0) | (part >= self.num_labels)] for _, part in strips(label_map))
-            illegal, counts = count_values(parts)
-            raise ValueError(
-                f"{source}: label id {listing(illegal.tolist())} out of range ({counts.sum()} pixels): "
-                f"legal are {self._legal()}; correct the file, or add the class or void value to classes.json"
-            )
-        return label_map
-
-    def _set_void(
-        self,
-        label_map: np.ndarray,
-        values: Image.Image | np.ndarray,
-        is_void: Callable[[np.ndarray], np.ndarray],
-        what: str,
-        source: str,
-    ) -> None:
-        """Give some pixels the void label, in place."""
-        count = 0
-        for rows, part in strips(values):
-            mask = is_void(part)
-            count += int(np.count_nonzero(mask))
-            if self.void_label_id is not None:
-                label_map[rows][mask] = self.void_label_id
-        if count and self.void_label_id is None:
-            raise ValueError(
-                f"{source}: {count} {what} pixels, but this label space has no void label: "
-                f"legal are {self._legal()}; fill them with a class"
-            )
-
-    def _decode_colors(self, values: Image.Image | np.ndarray, source: str) -> np.ndarray:
-        palette = np.asarray(self.palette, dtype=np.int32)
-        keys = count_values(packed for _, packed in self._packed(values))[0]
-        colors = unpacked_colors(keys)
-        nearest, distance = nearest_color(colors, palette)
-        self._refuse_grey_indices(colors, distance, source)
-        known = distance <= self.color_tolerance**2
-        label_map = np.empty(image_size(values), dtype=np.int64)
-        for rows, packed in self._packed(values):
-            label_map[rows] = np.where(known, nearest, -1)[np.searchsorted(keys, packed)]
-        if known.all():
-            return label_map
-        total_unmatched = int(np.count_nonzero(label_map < 0))
-        if total_unmatched <= label_map.size // 2:  # more cannot be antialiasing
-            snap_blends(values, label_map, palette, self.color_tolerance)
-        unknown = int(np.count_nonzero(label_map < 0))
-        if unknown / label_map.size > self.max_unmatched_share:
-            parts = (packed[label_map[rows] < 0] for rows, packed in self._packed(values))
-            raise ValueError(self._unknown_colors(*count_values(parts), unknown / label_map.size, source))
-        warnings.warn(
-            f"{source}: {total_unmatched} of {label_map.size} pixels have no class colour ({unknown} of "
-            "them are no blend of neighbouring classes either); each was snapped to the nearest class",
-            stacklevel=3,
-        )
-        for rows, packed in self._packed(values):
-            missing = label_map[rows] < 0
-            label_map[rows][missing] = nearest[np.searchsorted(keys, packed[missing])]
-        return label_map
-
-    def _packed(self, values: Image.Image | np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Rows of colours as numbers; the colour under alpha 0 means nothing, and becomes one that always matches."""
-        always = packed_colors(np.asarray(self.palette[0], dtype=np.uint8))
-        for rows, part in strips(values):
-            packed = packed_colors(part)
-            if part.shape[-1] == 4:
-                packed[part[..., 3] == 0] = always
-            yield rows, packed
-
-    def _refuse_grey_indices(self, colors: np.ndarray, distance: np.ndarray, source: str) -> None:
-        """An index map that a tool saved as grey RGB: its small values would all snap to a black void."""
-        grey = (colors == colors[:, :1]).all()
-        if grey and distance.any() and np.isin(colors, [*self.id2label, *self.void_values]).all():
-            raise ValueError(
-                f"{source}: an RGB image whose grey values {listing(colors[:, 0].tolist())} look like class ids; "
-                "save it as a single-channel (L) PNG"
-            )
-
-    def _unknown_colors(self, keys: np.ndarray, counts: np.ndarray, share: float, source: str) -> str:
-        top = np.argsort(-counts, kind="stable")[:5]
-        worst = ", ".join(f"({keys[i] >> 16}, {keys[i] >> 8 & 255}, {keys[i] & 255}) x {counts[i]}" for i in top)
-        legal = listing(
-            [f"{name} {tuple(rgb)}" for name, rgb in zip(self.id2label.values(), self.palette, strict=True)]
-        )
-        return (
-            f"{source}: {100 * share:.1f} % of the pixels have unknown colours ({len(keys)} of them, most "
-            f"often {worst}); the palette is {legal}"
-        )
+    def _reader(self) -> LabelReader:
+        """Of the label space as it is now; made anew only after a change, since looking up each field takes time."""
+        state = (self.id2label, self.palette, self.void_label_id, self.void_values, self.label_encoding)
+        state += (self.has_colors, self.label_reading, self.color_tolerance, self.max_unmatched_share)
+        known = _READERS.get(self)
+        if known is not None and known[0] == state:
+            return known[1]
+        encoding = _encoding_dict(self.label_encoding)
+        if encoding is not None:
+            pairs = tuple((int(value), int(label)) for value, label in encoding["values"].items())
+            encoding = (encoding["name"], encoding["offset"], pairs)
+        names, colors = tuple(self.id2label.values()), tuple(map(tuple, self.palette))
+        reader = label_reader(names, colors, self.void_label_id, tuple(self.void_values), encoding, *state[5:])
+        _READERS[self] = (copy.deepcopy(state), reader)
+        return reader
 
     def decode_instance_map(
         self, image: Any, source: str = "instance map", size: tuple[int, int] | None = None
@@ -297,12 +231,14 @@ class SemanticImageProcessor(BaseImageProcessor):
 
     # -- batching -------------------------------------------------------------------------------------------------
 
-    def __call__(
+    def __call__(  # type: ignore[override]  # label maps come first here
         self,
         label_maps: Any = None,
         images: Any = None,
         return_tensors: str | None = "pt",
         size: Mapping[str, int] | None = None,
+        reading: str | None = None,
+        segmentation_maps: Any = None,
     ) -> BatchFeature:
         """Batch label maps and/or photos.
 
@@ -311,18 +247,22 @@ class SemanticImageProcessor(BaseImageProcessor):
             images: One item or a list of paths, PIL images or uint8 arrays; or a batched uint8 array.
             return_tensors: "pt", "np" or None.
             size: Overrides the configured size for this call.
+            reading: Of the label maps, see `decode_label_map`.
+            segmentation_maps: Of the images, as `label_maps`: what a segmenter of transformers learns from.
 
         Returns:
-            `label_map` (batch, height, width) int64, `pixel_values` (batch, 3, height, width) float32 in [-1, 1].
+            `label_map` (batch, height, width) int64, `pixel_values` (batch, 3, height, width) float32 in [-1, 1],
+            `labels` (batch, height, width) int64 of the segmentation maps.
         """
-        if label_maps is None and images is None:
+        if label_maps is None and images is None and segmentation_maps is None:
             raise ValueError("nothing to process: pass label_maps, images or both")
-        target = _size_dict(size) if size is not None else self.size if self.do_resize else None
+        target = self._target(size)
         data: dict[str, np.ndarray] = {}
         if label_maps is not None:
-            sources = [(item, f"label map {i}") for i, item in enumerate(as_list(label_maps, color=False))]
-            maps = [self._resized(self.decode_label_map(*pair), target, pair[1], resize_nearest) for pair in sources]
-            data["label_map"] = stack_arrays(maps, "label maps")
+            data["label_map"] = stack_arrays(self.decode_label_maps(label_maps, size, reading), "label maps")
+        if segmentation_maps is not None:
+            maps = self.decode_label_maps(segmentation_maps, size, reading, "segmentation map")
+            data["labels"] = stack_arrays(maps, "segmentation maps")
         if images is not None:
             sources = [(item, f"image {i}") for i, item in enumerate(as_list(images, color=True))]
             photos = [self._resized(read_photo(*pair), target, pair[1], resize_photo) for pair in sources]
@@ -330,6 +270,31 @@ class SemanticImageProcessor(BaseImageProcessor):
         return BatchFeature(data, tensor_type=return_tensors)
 
     preprocess = __call__
+
+    def decode_label_maps(
+        self,
+        label_maps: Any,
+        size: Mapping[str, int] | None = None,
+        reading: str | None = None,
+        name: str = "label map",
+    ) -> list[np.ndarray]:
+        """Label maps one by one, each at its own size where none is set.
+
+        Args:
+            label_maps, size, reading: see `__call__`.
+            name: what error messages call them.
+
+        Returns:
+            (height, width) int64 for each.
+        """
+        target = self._target(size)
+        sources = [(item, f"{name} {i}") for i, item in enumerate(as_list(label_maps, color=False))]
+        maps = [np.asarray(self.decode_label_map(*pair, reading)) for pair in sources]
+        pairs = zip(maps, sources, strict=True)
+        return [self._resized(label_map, target, pair[1], resize_nearest) for label_map, pair in pairs]
+
+    def _target(self, size: Mapping[str, int] | None) -> dict[str, int] | None:
+        return _size_dict(size) if size is not None else self.size if self.do_resize else None
 
     def _resized(self, values: np.ndarray, target: dict[str, int] | None, source: str, resize: Any) -> np.ndarray:
         height, width = (target["height"], target["width"]) if target else values.shape[:2]
@@ -352,29 +317,71 @@ class SemanticImageProcessor(BaseImageProcessor):
         """The classes present in one label map, largest share first (ties by id)."""
         ids, counts = np.unique(self.decode_label_map(label_map), return_counts=True)
         shares = dict(zip(ids.tolist(), (counts / counts.sum()).tolist(), strict=True))
-        rows = [LegendEntry(i, self.id2label[i], tuple(self.palette[i]), share) for i, share in shares.items()]
+        colors = {i: (red, green, blue) for i, (red, green, blue) in enumerate(self.palette)}
+        rows = [LegendEntry(i, self.id2label[i], colors[i], share) for i, share in shares.items()]
         return sorted(rows, key=lambda row: (-row.share, row.id))
 
     def postprocess(self, images: torch.Tensor, output_type: str = "pil") -> Any:
-        """Generated images -> 8 bit: (x + 1) * 127.5 in float32, rounded half to even, clamped; the same on every run.
+        """Generated images (batch, 3, height, width) in [-1, 1] -> pictures or numbers, see `images_as`."""
+        return images_as(images, output_type)
+
+    def post_process_semantic_segmentation(
+        self, outputs: Any, target_sizes: Sequence[tuple[int, int]] | torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """A segmenter's or discriminator's output -> a map of classes per image, see `semantic_maps`."""
+        return semantic_maps(outputs, target_sizes)
+
+    # -- saving ---------------------------------------------------------------------------------------------------
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, repo_id: str | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Write preprocessor_config.json and the code of this class; the processor stays as it is.
 
         Args:
-            images: (batch, 3, height, width) or (3, height, width) in [-1, 1]; what lies outside is clamped.
-            output_type: "pil" (list of RGB images), "np" (batch, height, width, 3) uint8, or "pt"
-                (batch, 3, height, width) uint8 on the device of `images`.
+            save_directory: made if it does not exist.
+            push_to_hub: also put them on the Hub, see `push_to_hub`.
+            repo_id: the repository; None is the folder's name.
+            kwargs: of `push_to_hub`, otherwise of no effect.
         """
-        if output_type not in ("pil", "np", "pt"):
-            raise ValueError(f'output_type {output_type!r} is unknown: choose "pil", "np" or "pt"')
-        images = images.detach()[None] if images.ndim == 3 else images.detach()
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"images of shape {tuple(images.shape)}: expected (batch, 3, height, width)")
-        if not torch.isfinite(images).all():
-            raise ValueError("images hold NaN or infinite values: the generator's output is broken")
-        images = ((images.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        if output_type == "pt":
-            return images
-        arrays = images.permute(0, 2, 3, 1).cpu().contiguous().numpy()
-        return arrays if output_type == "np" else [Image.fromarray(array) for array in arrays]
+        saved = copy.deepcopy(self)
+        saved.auto_map = {}  # and not what a repository said that it came from
+        files = super(SemanticImageProcessor, saved).save_pretrained(save_directory)
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, **kwargs)
+        return files
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:
+        """Put preprocessor_config.json and its code on the Hub in one commit, or make nothing there.
+
+        Args:
+            repo_id: "user/name", or "name" for one of the token's user; also a model's, which stays as it is.
+            kwargs: see `push_saved`.
+
+        Raises:
+            ValueError: see `push_saved`.
+        """
+        kwargs.setdefault("commit_message", "Upload processor")
+        return push_saved(
+            self.save_pretrained,
+            repo_id,
+            lambda name: plain_card(name, "Processor of label maps and photos", [], USAGE.format(name)),
+            **kwargs,
+        )
+
+
+def _encoding_dict(encoding: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
+    """A label encoding with all its keys, `values` with whole numbers as text, as JSON has them."""
+    if encoding is None:
+        return None
+    if isinstance(encoding, str):
+        encoding = {"name": encoding}
+        if encoding["name"] != "ids":
+            raise ValueError(
+                f'label_encoding={encoding["name"]!r} is unknown: legal are "ids" and {{"name", "offset", "values"}}'
+            )
+    values = {str(int(value)): int(label) for value, label in (encoding.get("values") or {}).items()}
+    return {"name": str(encoding.get("name", "ids")), "offset": encoding.get("offset", 0), "values": values}
 
 
 def _size_dict(size: Any) -> dict[str, int]:
@@ -385,4 +392,4 @@ def _size_dict(size: Any) -> dict[str, int]:
     return {"height": int(height), "width": int(width)}
 
 
-__all__ = ["LegendEntry", "SemanticImageProcessor"]
+__all__ = ["READINGS", "LabelMap", "LegendEntry", "SemanticImageProcessor"]

@@ -1,6 +1,8 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Convolution over a label map given as class indices."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -103,7 +105,7 @@ class PositionCode(nn.Module):
         return F.conv2d(torch.stack(maps)[None].to(self.weight.dtype), self.weight)
 
 
-def resize_labels(label_map: torch.Tensor, size: tuple[int, int], centre: bool = True) -> torch.Tensor:
+def resize_labels(label_map: torch.Tensor, size: Sequence[int], centre: bool = True) -> torch.Tensor:
     """Nearest resize of indices (batch, height, width) to `size`, without a detour over floats.
 
     Sizes that do not divide are allowed; each target takes the source pixel under its centre, or under its upper left
@@ -117,7 +119,7 @@ def resize_labels(label_map: torch.Tensor, size: tuple[int, int], centre: bool =
     return label_map[:, rows[:, None], columns]
 
 
-def resize_features(hidden: torch.Tensor, size: tuple[int, int], mode: str) -> torch.Tensor:
+def resize_features(hidden: torch.Tensor, size: Sequence[int], mode: str) -> torch.Tensor:
     """Resize feature maps (batch, channels, height, width) to `size` by "nearest" or "bilinear"."""
     if hidden.shape[-2:] == size:
         return hidden

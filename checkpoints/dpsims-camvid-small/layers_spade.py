@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Residual blocks modulated by a condition map (after Park et al., "Semantic Image Synthesis with Spatially-Adaptive
 Normalization", 2019). In DP-GAN and DP-SIMS gamma and beta are one 3x3 convolution of learned maps; in OASIS the label
 map and the noise are embedded first.
@@ -13,6 +14,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm as add_spectral_norm
 from transformers import initialization as init
 
+from .configuration_limits import PaddingMode
 from .layers_checkpointing import CheckpointedBlock
 from .layers_noise import LabelNoiseConv2d
 from .layers_texture import TextureNoise
@@ -29,11 +31,13 @@ def init_spectral_norm(module: nn.Module) -> bool:
     transformers asks this also for what a checkpoint lacks; vectors that it holds are left alone.
     """
     if isinstance(module, parametrize.ParametrizationList):
-        init.kaiming_normal_(module.original, a=0.2, nonlinearity="leaky_relu")
+        original: Any = module.original
+        init.kaiming_normal_(original, a=0.2, nonlinearity="leaky_relu")
         return True
     if type(module).__name__ != "_SpectralNorm":
         return False
-    for vector in (module._u, module._v):
+    vectors: Any = (module._u, module._v)
+    for vector in vectors:
         if not getattr(vector, "_is_hf_initialized", False):
             init.normal_(vector)
             vector.div_(vector.norm())
@@ -51,14 +55,14 @@ class SpadeNorm(nn.Module):
     """
 
     def __init__(
-        self, num_features: int, condition_channels: int, padding_mode: str = "zeros", eps: float = 1e-5
+        self, num_features: int, condition_channels: int, padding_mode: PaddingMode = "zeros", eps: float = 1e-5
     ) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(num_features, eps=eps, affine=False)
         # gamma and beta in one convolution: one pass over the condition instead of two.
         self.gamma_beta = nn.Conv2d(condition_channels, 2 * num_features, 3, padding=1, padding_mode=padding_mode)
 
-    def forward(self, hidden: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, condition: Any) -> torch.Tensor:
         """Normalise `hidden` (batch, num_features, h, w) by `condition` (batch, condition_channels, h, w)."""
         gamma, beta = self.gamma_beta(condition).chunk(2, dim=1)
         return torch.addcmul(beta, self.norm(hidden), 1 + gamma)
@@ -82,7 +86,7 @@ class LabelSpadeNorm(SpadeNorm):
         num_labels: int,
         noise_dim: int,
         hidden_channels: int = 128,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
         eps: float = 1e-5,
     ) -> None:
         super().__init__(num_features, hidden_channels, padding_mode, eps)
@@ -112,7 +116,7 @@ class SpadeResidualBlock(CheckpointedBlock):
         out_channels: int,
         make_norm: Callable[[int], SpadeNorm],
         spectral_norm: bool = True,
-        padding_mode: str = "zeros",
+        padding_mode: PaddingMode = "zeros",
         texture_noise: bool = False,
     ) -> None:
         super().__init__()

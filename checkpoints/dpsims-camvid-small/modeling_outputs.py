@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Output classes, and the vocabulary of shapes that every model of this package uses.
 
 label_map           (batch, height, width) int64, values 0 .. num_labels - 1; void, if any, is one of them
@@ -9,6 +10,7 @@ segmentation_logits (batch, num_labels + 1, height, width); the LAST channel is 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers.utils import ModelOutput
@@ -23,8 +25,8 @@ class GeneratorOutput(ModelOutput):
         features: G^f, the input of the last convolution, (batch, channels, height, width); only if asked for.
     """
 
-    images: torch.FloatTensor | None = None
-    features: torch.FloatTensor | None = None
+    images: torch.Tensor
+    features: torch.Tensor | None = None
 
 
 @dataclass
@@ -32,16 +34,17 @@ class DiscriminatorOutput(ModelOutput):
     """What a discriminator returns.
 
     Args:
-        segmentation_logits: (batch, num_labels + 1, height, width); the last channel is "fake".
-        patch_logits: one (batch, 1, h, w) map per patch head, for families that have such heads.
+        segmentation_logits: (batch, num_labels + 1, height, width); the last channel is "fake". None for a family
+            that judges patches alone.
+        patch_logits: one (batch, 1, h, w) map per patch head or scale, for families that have such.
         decoder_features: decoder activations from coarse to fine; only if asked for.
         encoder_features: activations of a trained encoder from fine to coarse; only if asked for.
     """
 
-    segmentation_logits: torch.FloatTensor | None = None
-    patch_logits: tuple[torch.FloatTensor, ...] | None = None
-    decoder_features: tuple[torch.FloatTensor, ...] | None = None
-    encoder_features: tuple[torch.FloatTensor, ...] | None = None
+    segmentation_logits: Any = None  # a tensor, but where a family labels no pixels
+    patch_logits: tuple[torch.Tensor, ...] | None = None
+    decoder_features: tuple[torch.Tensor, ...] | None = None
+    encoder_features: tuple[torch.Tensor, ...] | None = None
 
 
 __all__ = ["DiscriminatorOutput", "GeneratorOutput"]

@@ -1,7 +1,12 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """What the configurations of all families share: class names, sizes, presets."""
 
-from typing import Any, ClassVar
+import copy
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from huggingface_hub import CommitInfo
 from transformers import PreTrainedConfig
 from transformers.utils import logging
 
@@ -9,10 +14,13 @@ from .configuration_limits import (
     CONFIG_FIELDS,
     MAX_PIXELS,
     TRANSFORMERS_FIELDS,
+    PaddingMode,
     check_arguments,
     check_parameters,
     own_fields,
 )
+from .configuration_publishing import code_reference, plain_card, push_saved
+from .configuration_rules import Rule
 
 
 logger = logging.get_logger(__name__)
@@ -21,7 +29,8 @@ logger = logging.get_logger(__name__)
 class NamedClassesConfig(PreTrainedConfig):
     """A config with `num_labels` input classes, void included, and presets.
 
-    Every field is checked before `__init__` runs: `configuration_limits` says what it may be.
+    Every field is checked before `__init__` runs: `configuration_limits` says what it may be, or `field_rules` of the
+    class for a field that only its family has.
 
     Args:
         num_labels: input classes; None takes the number of names in `id2label`, or the paper's 151 of ADE20K. Where it
@@ -31,9 +40,14 @@ class NamedClassesConfig(PreTrainedConfig):
     """
 
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    _auto_class = "AutoConfig"  # saved with its code, as by `register_for_auto_class`
+    field_rules: ClassVar[dict[str, Rule]] = {}
+    paper: ClassVar[tuple[str, str] | None] = None  # tag and citation, for cards
+    if TYPE_CHECKING:
+        num_labels: int  # a property of transformers; here never None
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> "NamedClassesConfig":
-        check_arguments(cls, CONFIG_FIELDS, TRANSFORMERS_FIELDS, args, kwargs)
+        check_arguments(cls, CONFIG_FIELDS | cls.field_rules, TRANSFORMERS_FIELDS, args, kwargs)
         if kwargs.get("model_type", cls.model_type) != cls.model_type:
             raise ValueError(f"model_type={kwargs['model_type']!r}: {cls.__name__} is of type {cls.model_type!r}")
         return super().__new__(cls)
@@ -49,6 +63,8 @@ class NamedClassesConfig(PreTrainedConfig):
         if names is None:
             kwargs["num_labels"] = 151 if num_labels is None else num_labels
         super().__init__(**kwargs)
+        names_of_ids: dict[Any, Any] = self.id2label or {}
+        self.label2id = {name: key for key, name in names_of_ids.items()}
         self.void_label_id = void_label_id
         if void_label_id is not None and void_label_id >= self.num_labels:
             raise ValueError(
@@ -75,6 +91,48 @@ class NamedClassesConfig(PreTrainedConfig):
         loaded = super().from_dict(config_dict, **kwargs)
         (loaded[0] if isinstance(loaded, tuple) else loaded).check()
         return loaded
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, push_to_hub: bool = False, repo_id: str | None = None, **kwargs: Any
+    ) -> None:
+        """Write config.json and the code of this class; the config stays as it is.
+
+        Args:
+            save_directory: made if it does not exist.
+            push_to_hub: also put them on the Hub, see `push_to_hub`.
+            repo_id: the repository; None is the folder's name.
+            kwargs: of `push_to_hub`, otherwise of no effect.
+        """
+        saved, auto_map = copy.deepcopy(self), getattr(self, "auto_map", None) or {}
+        # Entries that a model made, which wrote its code; no others, say of the repository that the config came from.
+        written = {
+            key: ref for key, ref in auto_map.items() if Path(save_directory, f"{ref.split('.')[0]}.py").is_file()
+        }
+        saved.auto_map = written | {"AutoConfig": code_reference(type(self))}
+        super(NamedClassesConfig, saved).save_pretrained(save_directory)
+        if push_to_hub:
+            self.push_to_hub(repo_id or Path(save_directory).name, **kwargs)
+
+    def push_to_hub(self, repo_id: str, **kwargs: Any) -> CommitInfo:
+        """Put config.json and its code on the Hub in one commit, or make nothing there.
+
+        Args:
+            repo_id: "user/name", or "name" for one of the token's user.
+            kwargs: see `push_saved`.
+
+        Raises:
+            ValueError: see `push_saved`.
+        """
+        usage = (
+            'from transformers import AutoConfig\n\nconfig = AutoConfig.from_pretrained("{}", trust_remote_code=True)'
+        )
+        kwargs.setdefault("commit_message", "Upload config")
+        return push_saved(
+            self.save_pretrained,
+            repo_id,
+            lambda name: plain_card(name, "Configuration of a network", [], usage.format(name)),
+            **kwargs,
+        )
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> "NamedClassesConfig":
@@ -111,8 +169,8 @@ class GeneratorConfig(NamedClassesConfig):
         channel_multipliers: list[int] | tuple[int, ...],
         spectral_norm: bool,
         normalization_eps: float,
-        padding_mode: str = "zeros",
-        output_padding_mode: str | None = None,
+        padding_mode: PaddingMode = "zeros",
+        output_padding_mode: PaddingMode | None = None,
         upsample_mode: str = "nearest",
         texture_noise: bool = False,
         **kwargs: Any,
@@ -146,7 +204,7 @@ class GeneratorConfig(NamedClassesConfig):
         return len(self.channel_multipliers) - 1
 
     @property
-    def block_padding_modes(self) -> list[str]:
+    def block_padding_modes(self) -> list[PaddingMode]:
         """Padding of each SPADE block, coarse to fine."""
         return [self.padding_mode] * (self.num_scales - 1) + [self.output_padding_mode]
 

@@ -1,16 +1,26 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Reading image files, resizing arrays and matching colours: the leaf functions under `SemanticImageProcessor`."""
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from .image_processing_parts import TooManyPartsError, check_parts
+from .image_processing_photos import check_single, foreign_kind, scaled_to_8_bits, upright_rgb
 
 
 # What Pillow raises on unreadable files; a decompression bomb is refused, not decoded.
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+# All that is asked of Pillow. It knows dozens of formats more, among them PostScript, which it gives to a program, and
+# icons, whose pictures are larger than they say.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
+MAX_PIXELS = 50_000_000  # of a picture in a file; a telephone's largest photos have 48 million, and take 600 MB
 STRIP_PIXELS = 2**20
 WINDOW = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]  # antialiasing spreads over at most 2 px
 
@@ -45,17 +55,64 @@ def photo_to_pixel_values(photo: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(photo.transpose(2, 0, 1)).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
 
 
+@cache
+def _formats() -> list[str]:
+    """Those of FORMATS that this Pillow was built with."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def open_header(image: Any, source: str) -> Image.Image:
+    """Find out what a picture is; no pixel is decoded.
+
+    Args:
+        image: a path, a seekable binary file object, or a PIL image.
+        source: what errors call it.
+
+    Raises:
+        ValueError: missing, no picture of a known format, more than MAX_PIXELS (a PIL image whose pixels are there
+            already may have more), or made of far more parts than programs write; one line that names it.
+    """
+    if not isinstance(image, Image.Image):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is a lower one
+                check_parts(image, source)
+                image = Image.open(image, formats=_formats())
+        except Image.DecompressionBombError:
+            raise ValueError(_too_large(source, "more than 178 million")) from None
+        except UNREADABLE as error:
+            if isinstance(error, TooManyPartsError):
+                raise
+            kind = foreign_kind(image) if isinstance(error, UnidentifiedImageError) else None
+            if kind is not None:
+                raise ValueError(f"{source}: {kind} is not read; save it as PNG or JPEG") from error
+            raise ValueError(f"{source}: cannot be read as an image ({_reason(error)}); replace the file") from error
+    if image.width * image.height > MAX_PIXELS and not _is_decoded(image):
+        raise ValueError(_too_large(source, f"{image.width} x {image.height}"))
+    return image
+
+
+def _is_decoded(image: Image.Image) -> bool:
+    """Whether the pixels are in memory; the file of a picture that says so may be anybody's."""
+    return not getattr(image, "tile", None)
+
+
+def _too_large(source: str, pixels: str) -> str:
+    return (
+        f"{source}: {pixels} pixels; at most {MAX_PIXELS:,} are decoded: scale it down (label maps: nearest "
+        "neighbour) or cut it into tiles"
+    )
+
+
 def open_image(image: Any, source: str) -> Image.Image:
     """Open and fully decode a path, binary file object or PIL image.
 
     Raises:
-        ValueError: the file is missing, truncated or no image; the message names it.
+        ValueError: as `open_header`, or a picture that is truncated, or several in one file; the message names it.
     """
-    if not isinstance(image, Image.Image):
-        try:
-            image = Image.open(image)
-        except UNREADABLE as error:
-            raise ValueError(f"{source}: cannot be read as an image ({_reason(error)}); replace the file") from error
+    image = open_header(image, source)
+    check_single(image, source)
     try:
         image.load()
     except UNREADABLE as error:
@@ -64,25 +121,29 @@ def open_image(image: Any, source: str) -> Image.Image:
 
 
 def read_photo(image: Any, source: str = "photo") -> np.ndarray:
-    """A path, file object, PIL image, or uint8 array (HWC or CHW; 1, 3 or 4 channels) -> (height, width, 3) uint8."""
+    """A path, file object, PIL image, or array (HWC or CHW; 1, 3 or 4 channels) -> (height, width, 3) uint8, upright.
+
+    Arrays are uint8, or uint16 that are scaled; of what other kinds become see `upright_rgb`.
+    """
     if isinstance(image, (np.ndarray, torch.Tensor)):
         values = to_numpy(image)
+        if values.dtype == np.uint16:
+            values = scaled_to_8_bits(values, source)
         if values.dtype != np.uint8 or values.ndim not in (2, 3):
+            how = " (floats in [0, 1]: (255 * photo).round().astype(np.uint8))" if values.dtype.kind == "f" else ""
             raise ValueError(
-                f"{source}: photo array of shape {values.shape} and dtype {values.dtype}; pass uint8 HWC or CHW"
+                f"{source}: photo array of shape {values.shape} and dtype {values.dtype}; pass uint8 HWC or CHW{how}"
             )
-        image = Image.fromarray(channels_last(values))
-    else:
-        source = str(image) if isinstance(image, (str, os.PathLike)) else source
-        image = ImageOps.exif_transpose(open_image(image, source))
-    return np.asarray(image.convert("RGB"))
+        return np.asarray(Image.fromarray(channels_last(values)).convert("RGB"))
+    source = str(image) if isinstance(image, (str, os.PathLike)) else source
+    return np.asarray(upright_rgb(open_image(image, source), source))
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, UnidentifiedImageError):  # its own text names a memory address when bytes are read
-        return "no known image format, or cut off in its header"
+        return "not a known image file, or cut off in its header"
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -121,6 +182,17 @@ def listing(values: list, limit: int = 12) -> str:
     return ", ".join(str(value) for value in values[:limit]) + more
 
 
+def spans(values: list[int]) -> str:
+    """Whole numbers as text: 0..5, 9, 255."""
+    parts: list[list[int]] = []
+    for value in sorted(set(values)):
+        if parts and parts[-1][1] == value - 1:
+            parts[-1][1] = value
+        else:
+            parts.append([value, value])
+    return listing([str(low) if low == high else f"{low}..{high}" for low, high in parts])
+
+
 def nearest_color(colors: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of, and squared distance to, the nearest palette colour; in chunks, since a photo has 10^5 colours."""
     nearest, distance = np.empty(len(colors), np.int64), np.empty(len(colors), np.int64)
@@ -136,7 +208,7 @@ def snap_blends(image: Image.Image | np.ndarray, label_map: np.ndarray, palette:
     """Give antialiased border pixels (label -1) the nearest class of their own neighbourhood, in place.
 
     A blend of sky and building may lie nearest to road; only classes within 2 px come into question, and only for
-    colours between those classes' colours. Everything else stays -1.
+    colours between the colours of two or more. Everything else stays -1.
     """
     above = np.full((2, label_map.shape[1] + 4), -1, np.int32)  # of the strip above, before its blends were given
     for rows, colors in strips(image):
@@ -161,7 +233,8 @@ def _blended(
     near = palette[np.maximum(around, 0)]  # (pixels, window, 3)
     low = np.where(absent[..., None], 256, near).min(axis=1) - tolerance
     high = np.where(absent[..., None], -1, near).max(axis=1) + tolerance
-    blend = ((own >= low) & (own <= high)).all(axis=1) & ~absent.all(axis=1)
+    several = np.where(absent, len(palette), around).min(axis=1) < around.max(axis=1)  # a blend has two sides
+    blend = ((own >= low) & (own <= high)).all(axis=1) & several
     squared = np.where(absent, np.iinfo(np.int32).max, ((own[:, None] - near) ** 2).sum(axis=2))
     return np.where(blend, around[np.arange(len(around)), squared.argmin(axis=1)], -1)
 
@@ -172,8 +245,10 @@ def strips(image: Image.Image | np.ndarray) -> Iterator[tuple[slice, np.ndarray]
     step = max(1, STRIP_PIXELS // max(1, width))
     for start in range(0, height, step):
         rows = slice(start, min(height, start + step))
-        is_array = isinstance(image, np.ndarray)
-        yield rows, image[rows] if is_array else np.asarray(image.crop((0, start, width, rows.stop)))
+        if isinstance(image, np.ndarray):
+            yield rows, image[rows]
+        else:
+            yield rows, np.asarray(image if step >= height else image.crop((0, start, width, rows.stop)))
 
 
 def packed_colors(colors: np.ndarray) -> np.ndarray:
@@ -231,6 +306,7 @@ def stack_arrays(arrays: list[np.ndarray], what: str) -> np.ndarray:
 
 
 __all__ = [
+    "MAX_PIXELS",
     "as_list",
     "image_size",
     "stack_arrays",
@@ -241,6 +317,7 @@ __all__ = [
     "listing",
     "nearest_color",
     "nearest_indices",
+    "open_header",
     "open_image",
     "packed_colors",
     "photo_to_pixel_values",
@@ -248,6 +325,7 @@ __all__ = [
     "resize_nearest",
     "resize_photo",
     "snap_blends",
+    "spans",
     "strips",
     "to_numpy",
     "unpacked_colors",

@@ -1,10 +1,34 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Attention blocks of the label-map encoder: noise injection by cross-attention (DP-SIMS Eq. 1, 2) and residual
 self-attention (after Zhang et al., "Self-Attention GAN", 2019).
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from .configuration_limits import PaddingMode
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, implementation: str
+) -> torch.Tensor:
+    """softmax(Q K^T / sqrt(d_q)) V.
+
+    Args:
+        query, key, value: (..., positions or tokens, channels).
+        mask: (..., positions, tokens) bool, which token a position sees; None is all.
+        implementation: as transformers calls them: "sdpa" is torch's fused kernel, "eager" the formula written out
+            (the same to rounding; it holds all weights of attention in memory).
+    """
+    if implementation == "sdpa":
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return scores.softmax(dim=-1) @ value
 
 
 class NoiseMapping(nn.Module):
@@ -46,7 +70,11 @@ class CrossAttentionNoise(nn.Module):
         padding_mode: of the 3x3 embedding convolution.
     """
 
-    def __init__(self, channels: int, token_dim: int, gate_init: float = 0.0, padding_mode: str = "zeros") -> None:
+    attention_implementation = "sdpa"  # set by the model, see `attend`
+
+    def __init__(
+        self, channels: int, token_dim: int, gate_init: float = 0.0, padding_mode: PaddingMode = "zeros"
+    ) -> None:
         super().__init__()
         self.embedding = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
         self.query = nn.Linear(channels, channels)
@@ -72,10 +100,10 @@ class CrossAttentionNoise(nn.Module):
         mask = None
         if regions is not None:
             token_region = torch.arange(tokens.shape[1], device=hidden.device).repeat_interleave(tokens.shape[2])
-            mask = regions.flatten(1)[:, :, None] == token_region
-        attended = F.scaled_dot_product_attention(
-            query, self.key(flat_tokens), self.value(flat_tokens), attn_mask=mask
-        )
+            mask = (regions.flatten(1)[:, :, None] == token_region)[:, None]
+        # The head axis lets fused kernels apply, and exporters know no other form.
+        parts = (query[:, None], self.key(flat_tokens)[:, None], self.value(flat_tokens)[:, None])
+        attended = attend(*parts, mask, self.attention_implementation)[:, 0]
         return hidden + self.gate * attended.transpose(1, 2).unflatten(2, (height, width))
 
 
@@ -86,6 +114,8 @@ class SelfAttention(nn.Module):
         channels: of the map.
         gate_init: initial gate; 0 starts from the identity.
     """
+
+    attention_implementation = "sdpa"  # set by the model, see `attend`
 
     def __init__(self, channels: int, gate_init: float = 0.0) -> None:
         super().__init__()
@@ -99,8 +129,9 @@ class SelfAttention(nn.Module):
         height, width = hidden.shape[-2:]
         query, key, value = self.query_key_value(hidden.flatten(2).transpose(1, 2)).chunk(3, dim=-1)
         # The head axis lets fused kernels apply.
-        attended = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])[:, 0]
+        heads = (query[:, None], key[:, None], value[:, None])
+        attended = attend(*heads, None, self.attention_implementation)[:, 0]
         return hidden + self.gate * self.projection(attended).transpose(1, 2).unflatten(2, (height, width))
 
 
-__all__ = ["CrossAttentionNoise", "NoiseMapping", "SelfAttention"]
+__all__ = ["CrossAttentionNoise", "NoiseMapping", "SelfAttention", "attend"]

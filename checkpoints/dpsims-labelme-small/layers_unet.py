@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The residual block of the UNet discriminators (after Brock et al., 2019; OASIS App. C.1)."""
 
 import torch

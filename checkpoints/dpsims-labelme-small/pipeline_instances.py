@@ -1,7 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Instance maps as two channels: from each pixel to its object's centre (DP-SIMS Sec. 4.1, after Panoptic-DeepLab)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,22 +53,24 @@ def _array(values: np.ndarray | torch.Tensor) -> np.ndarray:
     return values.cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
 
 
-def batch_instance_offsets(label_maps: torch.Tensor, instance_maps: Any, processor: Any) -> torch.Tensor:
+def batch_instance_offsets(
+    label_maps: Sequence[torch.Tensor] | torch.Tensor, instance_maps: Any, processor: Any
+) -> torch.Tensor | list[torch.Tensor]:
     """Offsets for a batch of label maps.
 
     Args:
-        label_maps: (batch, height, width) class indices.
+        label_maps: (batch, height, width) class indices, or a list of (height, width).
         instance_maps: one item or a list, one per label map, of any size: what `processor.decode_instance_map` takes.
             None takes every connected region of one class for one object, which is what a painted map says.
         processor: knows the labels without objects.
 
     Returns:
-        (batch, 2, height, width) float32, see `instance_offsets`.
+        (batch, 2, height, width) float32, see `instance_offsets`; a list if the sizes differ.
 
     Raises:
         ValueError: for a number of instance maps that is not that of the label maps, or one that cannot be read.
     """
-    label_maps = label_maps.cpu()
+    label_maps = [single.cpu() for single in label_maps]
     if instance_maps is None:
         instances = [label_components(single) + 1 for single in label_maps]
     else:
@@ -76,12 +78,43 @@ def batch_instance_offsets(label_maps: torch.Tensor, instance_maps: Any, process
         given = list(instance_maps) if several else [instance_maps] * len(label_maps)
         if len(given) != len(label_maps):
             raise ValueError(f"{len(given)} instance maps for {len(label_maps)} label maps: pass one for each")
-        size = tuple(label_maps.shape[1:])
+        pairs = enumerate(zip(given, label_maps, strict=True))
         instances = [
-            processor.decode_instance_map(item, f"instance map {index}", size) for index, item in enumerate(given)
+            processor.decode_instance_map(item, f"instance map {index}", tuple(single.shape))
+            for index, (item, single) in pairs
         ]
-    pairs = zip(instances, label_maps, strict=True)
-    return torch.stack([instance_offsets(single, label_map, processor.stuff_ids) for single, label_map in pairs])
+    offsets = [
+        instance_offsets(single, label_map, processor.stuff_ids)
+        for single, label_map in zip(instances, label_maps, strict=True)
+    ]
+    return torch.stack(offsets) if len({single.shape for single in offsets}) == 1 else offsets
 
 
-__all__ = ["batch_instance_offsets", "instance_offsets"]
+def generator_offsets(
+    config: Any,
+    label_maps: Sequence[torch.Tensor] | torch.Tensor,
+    instance_maps: Any,
+    given: torch.Tensor | None,
+    processor: Any,
+) -> torch.Tensor | list[torch.Tensor] | None:
+    """What a generator takes of the objects.
+
+    Args:
+        config: the generator's.
+        label_maps, instance_maps, processor: see `batch_instance_offsets`.
+        given: (batch, 2, height, width) offsets in place of instance maps.
+
+    Returns:
+        What `batch_instance_offsets` gives for a model that takes instances, else what was given.
+
+    Raises:
+        ValueError: as `batch_instance_offsets`; instance maps for a model that takes none.
+    """
+    if getattr(config, "use_instance_offsets", False):
+        return batch_instance_offsets(label_maps, instance_maps, processor) if given is None else given
+    if instance_maps is not None:
+        raise ValueError("this model takes no instances: leave instance_map out")
+    return given
+
+
+__all__ = ["batch_instance_offsets", "generator_offsets", "instance_offsets"]

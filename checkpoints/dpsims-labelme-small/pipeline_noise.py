@@ -105,8 +105,21 @@ def slerp(start: torch.Tensor, end: torch.Tensor, fraction: float) -> torch.Tens
     return ((left * start + right * end) / torch.sin(angle)).to(start.dtype)
 
 
+def lerp(start: torch.Tensor, end: torch.Tensor, fraction: float) -> torch.Tensor:
+    """Linear interpolation of noise (..., noise_dim) (OASIS, App. B.3); 0 and 1 give the ends exactly."""
+    return torch.lerp(start, end, fraction) if 0 < fraction < 1 else (end if fraction else start).clone()
+
+
+WALKS = {"spherical": slerp, "linear": lerp}
+
+
 def walk_noise(
-    start: torch.Tensor, end: torch.Tensor, steps: int, local: bool, regions: torch.Tensor | None
+    start: torch.Tensor,
+    end: torch.Tensor,
+    steps: int,
+    local: bool,
+    regions: torch.Tensor | None,
+    mode: str = "spherical",
 ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
     """Noise on the way from `start` to `end`.
 
@@ -115,18 +128,102 @@ def walk_noise(
         steps: images, both ends included.
         local: only the pixels that are not 0 in `regions` walk.
         regions: (height, width) int64; None chooses no pixel.
+        mode: a key of `WALKS`.
 
     Returns:
         (noise, map of its rows or None) of the first image, then of the others. The first has no map: it is the image
         of `start` bit for bit.
     """
-    walk = torch.cat([slerp(start, end, i / (steps - 1)) for i in range(1, steps)])
+    if mode not in WALKS:
+        raise ValueError(f"mode={mode!r} is no way to interpolate; choose one of {', '.join(WALKS)}")
+    walk = torch.cat([WALKS[mode](start, end, i / (steps - 1)) for i in range(1, steps)])
     if not local:
         return [(start, None), (walk, None)]
     still = start.expand_as(walk)
     if regions is None:
         return [(start, None), (still, None)]
     return [(start, None), (torch.stack([still, walk], dim=1), (regions > 0).long())]
+
+
+def seed_noise(sample: Callable[..., torch.Tensor], seed: int) -> torch.Tensor:
+    """(1, noise_dim): what the model's `sample_noise` gives for a seed, drawn on the CPU."""
+    return sample(1, generator=torch.Generator().manual_seed(seed))
+
+
+class Draw(NamedTuple):
+    """The noise of the images of one label map.
+
+    Args:
+        noise: (images, noise_dim), or (images, regions, noise_dim) as the user gave it.
+        seeds: of each image; None where its noise is given, or comes from a generator.
+        new_seeds: of each image's new noise; None if none is drawn.
+    """
+
+    noise: torch.Tensor
+    seeds: list[int | None]
+    new_seeds: list[int] | None
+
+
+def draws(
+    sample: Callable[..., torch.Tensor],
+    label_maps: int,
+    count: int,
+    seed: int | Sequence[int] | None,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
+    noise: torch.Tensor | None,
+    resample_seed: int | None,
+    resamples: bool,
+) -> list[Draw]:
+    """The noise of all images of a request.
+
+    Args:
+        sample: the model's `sample_noise`.
+        label_maps: how many.
+        count: images of each.
+        seed: every label map's images have seed, seed + 1, ..., or the seeds as listed; None is 0.
+        generator: in place of the seed: one, of which each image takes the next draw, or a list of one for each.
+        noise: in place of both, the same for every label map.
+        resample_seed: see `resample_seeds`; with a generator None draws each image's from it, after all noise.
+        resamples: whether new noise is drawn.
+
+    Raises:
+        ValueError: for a generator beside `seed` or `noise`, and for a number of generators that does not fit.
+    """
+    given = [name for name, value in (("seed", seed), ("generator", generator)) if value is not None]
+    if len(given) == 2 or (generator is not None and noise is not None):
+        other = "seed" if len(given) == 2 else "noise"
+        raise ValueError(f"generator and {other} are given: an image's noise comes from one of them; leave one out")
+    drawn = resamples and (noise is None or noise.ndim == 2)
+    if generator is None:
+        seeds: list[Any] = image_seeds(0 if seed is None else seed, count, noise)
+        base = torch.cat([seed_noise(sample, single) for single in seeds]) if noise is None else noise
+        return [Draw(base, seeds, resample_seeds(seeds, resample_seed) if drawn else None)] * label_maps
+    image_seeds(0, count, None)  # for its error
+    rngs = _image_generators(generator, label_maps * count)
+    noises = torch.cat([sample(1, generator=rng) for rng in rngs]).split(count)
+    new_seeds: list[int] = []
+    if drawn and resample_seed is None:
+        new_seeds = [int(torch.randint(2**31, (1,), generator=rng, device=rng.device)) for rng in rngs]
+    elif drawn:
+        new_seeds = resample_seeds([None] * count, resample_seed) * label_maps
+    parts = [new_seeds[start : start + count] or None for start in range(0, label_maps * count, count)]
+    return [Draw(single, [None] * count, part) for single, part in zip(noises, parts, strict=True)]
+
+
+def _image_generators(generator: Any, images: int) -> list[torch.Generator]:
+    """One generator for each image; a ValueError for what is none."""
+    several = isinstance(generator, (list, tuple))
+    rngs = list(generator) if several else [generator] * images
+    if len(rngs) != images:
+        raise ValueError(
+            f"{len(rngs)} generators for {images} images: pass one torch.Generator, or one for each image"
+        )
+    wrong = next((rng for rng in rngs if not isinstance(rng, torch.Generator)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"generator={wrong!r} is no torch.Generator; the network is pipe.generator_model, a number is seed="
+        )
+    return rngs
 
 
 def image_seeds(seed: int | Sequence[int], count: int, noise: torch.Tensor | None) -> list[int | None]:
@@ -137,7 +234,9 @@ def image_seeds(seed: int | Sequence[int], count: int, noise: torch.Tensor | Non
                 f"noise has shape {tuple(noise.shape)}; expected (images, noise_dim) or (images, regions, noise_dim)"
             )
         return [None] * len(noise)
-    seeds = [int(s) for s in seed] if hasattr(seed, "__iter__") else [int(seed) + i for i in range(count)]
+    seeds: list[int | None] = (
+        [int(s) for s in seed] if hasattr(seed, "__iter__") else [int(seed) + i for i in range(count)]
+    )
     if not seeds:
         raise ValueError(f"num_images_per_label_map={count}: ask for at least 1 image")
     return seeds
@@ -220,9 +319,6 @@ def _mask_numbers(mask: np.ndarray | torch.Tensor) -> torch.Tensor:
     return numbers
 
 
-# -- connected components ---------------------------------------------------------------------------------------------
-
-
 def connected_component(label_map: torch.Tensor, point: Sequence[int]) -> torch.Tensor:
     """The pixels that are joined to a point by steps up, down, left and right within its class.
 
@@ -288,12 +384,16 @@ def label_components(label_map: torch.Tensor) -> torch.Tensor:
 
 __all__ = [
     "Selection",
+    "Draw",
     "check_has_noise",
+    "draws",
     "connected_component",
     "label_components",
     "image_seeds",
     "region_noise",
     "resample_seeds",
+    "seed_noise",
+    "lerp",
     "slerp",
     "walk_noise",
 ]

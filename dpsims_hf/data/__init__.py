@@ -1,6 +1,7 @@
-"""Data sets, label spaces, joint transforms and samplers of the training side; models never import this.
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""Datasets, label spaces, joint transforms and samplers of the training side; models never import this.
 
-Importing it is light: the `datasets` library comes when a data set is opened.
+Importing it is light: the `datasets` library comes when a dataset is opened.
 """
 
 from ..pipeline_instances import instance_offsets

@@ -1,24 +1,28 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Pairs of photo and label map for training and evaluation, from a local folder or from the Hub, on one path.
 
 A local folder is DIR/{train,val}/images/NAME.jpg|png + labels/NAME.png (+ instances/NAME.png) with DIR/classes.json.
 Label files are decoded by `RowDecoder` and nowhere else.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
-from .bad_samples import ATTEMPTS, BadSampleError, BadSamples, replacement_index
-from .cache_folder import computed_once, content_fingerprint
-from .hub_loading import resolve_hub_dataset
-from .label_scan import LabelScan, photo_problems, read_scan, scan_labels, write_scan
-from .layouts import LAYOUT, files_table, paired_files
-from .rows import RowDecoder, content, sizes_differ
+from ..image_processing_reading import Reading
+from .reading.bad_samples import ATTEMPTS, BadSampleError, BadSamples, replacement_index
+from .reading.cache_folder import content_fingerprint
+from .reading.label_scan import DatasetChecks, LabelScan
+from .reading.report import check_scan
+from .reading.rows import RowDecoder, sizes_differ
+from .sources.foreign_files import tell_links
+from .sources.hub_loading import resolve_hub_dataset
+from .sources.layouts import LAYOUT, files_table, paired_files
 from .specs import DatasetSpec
 from .transforms import JointTransform, stateless_generator
 
@@ -26,14 +30,17 @@ from .transforms import JointTransform, stateless_generator
 if TYPE_CHECKING:
     import datasets
 
-    from .decode_cache import DecodedRows
-
 AUGMENTATION_STREAM = 2  # keeps the draws of the augmentation apart from those of the order (samplers.py)
-CACHE_LIMIT = 1 << 30  # bytes of decoded pictures kept in memory when cache_in_memory is None
+
+
+class DecodedPictures(Protocol):
+    """Row -> photo, label map and maybe instance map, prepared for the transform; None for a row that is bad."""
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None: ...
 
 
 class SemanticImageDataset(Dataset):
-    """Map-style data set over a `datasets.Dataset` of photos and label maps.
+    """Map-style dataset over a `datasets.Dataset` of photos and label maps.
 
     Build it with `from_folder` or `from_hub`. An int index gives the plain evaluation sample. A tuple (index, draw),
     what `DrawSampler` yields, gives the augmented one: every random number then depends on (seed, draw) only, whatever
@@ -46,8 +53,6 @@ class SemanticImageDataset(Dataset):
         transform: The joint transform; its `size` is also the evaluation size.
         seed: Seed of the augmentation.
         use_instance_offsets: Also return `instance_offsets`.
-        cache_in_memory: Keep decoded pictures in memory as they come, in each process; None does so if all of them
-            take less than 1 GiB. Workers share what `use_decoded` is given instead.
         name: What errors and reports call the set.
         bad_samples: What is done about samples that cannot be read; None ends with an error at the first.
         cache_dir: Folder that keeps what `validate` and `class_presence` found, by the content of the set; None
@@ -61,8 +66,7 @@ class SemanticImageDataset(Dataset):
         transform: JointTransform,
         seed: int = 0,
         use_instance_offsets: bool = False,
-        cache_in_memory: bool | None = None,
-        name: str = "data set",
+        name: str = "dataset",
         bad_samples: BadSamples | None = None,
         cache_dir: str | Path | None = None,
     ) -> None:
@@ -72,16 +76,11 @@ class SemanticImageDataset(Dataset):
             raise ValueError(f"{name}: instance offsets need instances/NAME.png beside labels/, or an instance column")
         self.table, self.spec, self.transform, self.seed, self.name = table, spec, transform, seed, name
         self.use_instance_offsets = use_instance_offsets
-        self.cache_in_memory = cache_in_memory
         self.decoder = RowDecoder(spec, name)
-        self._photos: dict[int, np.ndarray] = {}
-        self._label_maps: dict[int, np.ndarray] = {}
-        self._instance_maps: dict[int, np.ndarray] = {}
         self.bad_samples = bad_samples or BadSamples()
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
-        self._scan: LabelScan | None = None
-        self._problems: dict[int, str] | None = None
-        self._decoded: DecodedRows | None = None
+        self._checks = DatasetChecks(self)
+        self._decoded: DecodedPictures | None = None
 
     # -- construction ---------------------------------------------------------------------------------------------
 
@@ -95,7 +94,7 @@ class SemanticImageDataset(Dataset):
         use_instance_offsets: bool = False,
         **kwargs: Any,
     ) -> "SemanticImageDataset":
-        """Open DIR/SPLIT.
+        """Open DIR/SPLIT; a warning says how many of its files are links to places outside of DIR.
 
         Args:
             data_dir: The folder.
@@ -110,6 +109,7 @@ class SemanticImageDataset(Dataset):
         """
         root = Path(data_dir) / split
         columns = paired_files(root, use_instance_offsets)
+        tell_links(data_dir, (path for files in columns.values() for path in files.values()))
         spec = spec or DatasetSpec.from_folder(data_dir)
         table = files_table({column: [files[stem] for stem in sorted(files)] for column, files in columns.items()})
         transform = transform or spec.transform()
@@ -153,6 +153,13 @@ class SemanticImageDataset(Dataset):
         kwargs |= {"use_instance_offsets": "instance_map" in found.columns, "name": f"{found.name}:{split}"}
         return cls(table, found.spec, transform or found.spec.transform(), **kwargs)
 
+    def read_as(self, label_reading: str | None) -> "SemanticImageDataset":
+        """The same set with its label files read in a way that is given (a key of READINGS); None keeps."""
+        if label_reading is not None:
+            self.spec = replace(self.spec, label_reading=label_reading)
+            self.decoder = RowDecoder(self.spec, self.name)
+        return self
+
     # -- access ---------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -183,10 +190,9 @@ class SemanticImageDataset(Dataset):
         if draw is None:
             return self.decoder.sample(*self.transform(*self.arrays(index)), index)
         generator = stateless_generator(self.seed, AUGMENTATION_STREAM, draw)
-        arrays = None if self._decoded is None else self._decoded[index]
-        is_prepared = arrays is not None
-        arrays = arrays if is_prepared else self.arrays(index)
-        return self.decoder.sample(*self.transform(*arrays, generator, is_prepared), index)
+        prepared = None if self._decoded is None else self._decoded[index]
+        arrays = self.arrays(index) if prepared is None else prepared
+        return self.decoder.sample(*self.transform(*arrays, generator, prepared is not None), index)
 
     def arrays(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Photo (height, width, 3) uint8, label map (height, width), and instance map if asked for, at their size.
@@ -197,49 +203,38 @@ class SemanticImageDataset(Dataset):
         photo, label_map = self.photo(index), self.compact_label_map(index)
         if photo.shape[:2] != label_map.shape:
             raise ValueError(sizes_differ(self.source(index, "label_map"), label_map.shape, photo.shape[:2]))
-        instances = self._instance_map(index, label_map.shape) if self.use_instance_offsets else None
+        instances = None
+        if self.use_instance_offsets:
+            instances = self.decoder.instance_map(self.table[index], index, label_map.shape)
         return photo, label_map, instances
 
-    def use_decoded(self, decoded: "DecodedRows | None") -> None:
-        """Take augmented samples from pictures that are decoded already (decode_cache.py): the same samples."""
+    def use_decoded(self, decoded: DecodedPictures | None) -> None:
+        """Take augmented samples from pictures that are decoded already (`picture_cache.decode`): the same samples."""
         self._decoded = decoded
 
     def source(self, index: int, column: str) -> str:
-        """What error messages call this image: its path, or data set, row and column."""
+        """What error messages call this image: its path, or dataset, row and column."""
         return self.decoder.source(self.table[index], index, column)
 
     def photo(self, index: int) -> np.ndarray:
         """The decoded photo at its own size, (height, width, 3) uint8."""
-        if index in self._photos:
-            return self._photos[index]
-        photo = self.decoder.photo(self.table[index], index)
-        return self._keep(self._photos, index, photo, photo.shape[:2])
+        return self.decoder.photo(self.table[index], index)
+
+    def photo_size(self, index: int) -> tuple[int, int] | None:
+        """(height, width) of a photo from its header, see `RowDecoder.photo_size`."""
+        return self.decoder.photo_size(self.table[index], index)
 
     def label_map(self, index: int) -> np.ndarray:
         """The decoded label map at its own size, (height, width) int64."""
         return self.compact_label_map(index).astype(np.int64)
 
     def compact_label_map(self, index: int) -> np.ndarray:
-        """The label map in the smallest dtype that holds it, (height, width): what is cached."""
-        if index in self._label_maps:
-            return self._label_maps[index]
-        label_map = self.decoder.label_map(self.table[index], index)
-        return self._keep(self._label_maps, index, label_map, label_map.shape)
+        """The label map in the smallest dtype that holds it, (height, width)."""
+        return self.decoder.label_map(self.table[index], index)
 
-    def _instance_map(self, index: int, shape: tuple[int, int]) -> np.ndarray:
-        if index in self._instance_maps:
-            return self._instance_maps[index]
-        return self._keep(
-            self._instance_maps, index, self.decoder.instance_map(self.table[index], index, shape), shape
-        )
-
-    def _keep(self, cache: dict[int, np.ndarray], index: int, array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        if self.cache_in_memory is None:  # decided once, from the first picture seen
-            bytes_per_pixel = 3 + 2 + 4 * self.use_instance_offsets
-            self.cache_in_memory = len(self) * size[0] * size[1] * bytes_per_pixel <= CACHE_LIMIT
-        if self.cache_in_memory:
-            cache[index] = array
-        return array
+    def label_map_and_reading(self, index: int) -> tuple[np.ndarray, Reading]:
+        """`compact_label_map`, and how the file was read."""
+        return self.decoder.label_map_and_reading(self.table[index], index)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -250,55 +245,25 @@ class SemanticImageDataset(Dataset):
 
     def scan_labels(self, progress: bool = True) -> LabelScan:
         """Decode every label map once (kept): pixel counts, sizes, and one line for each bad file."""
-        if self._scan is None:
-            self._scan = scan_labels(self, progress)
-        return self._scan
-
-    def _checked(self, progress: bool) -> dict[int, str]:
-        """Row -> problem; from `cache_dir` if any run has looked at this content before."""
-
-        def write(file: Path) -> None:
-            scan = self.scan_labels(progress)
-            write_scan(file, scan, photo_problems(self, scan, progress))
-
-        if self._problems is not None:
-            return self._problems
-        if self.cache_dir is None:
-            scan = self.scan_labels(progress)
-            photos = photo_problems(self, scan, progress)
-        else:
-            name = f"labels-{self.fingerprint}.npz"
-            self._scan, photos = read_scan(computed_once(self.cache_dir / name, write))
-            scan = self._scan
-        self._problems = dict(sorted((photos | scan.by_row()).items()))
-        return self._problems
+        return self._checks.scan(progress)
 
     def validate(self, progress: bool = True) -> None:
         """Check all label files and the photos' sizes (from their headers) before hours of training.
 
         Raises:
-            ValueError: more problems than `bad_samples` allows: the first in one line, and how many more there are.
+            ValueError: more problems than `bad_samples` allows: the first in one line, and how many more there are; or
+                not one labelled pixel in the whole set; or numbers that may start at 1 as well.
         """
-        problems = self._checked(progress)
-        if len(problems) > self.bad_samples.limit:
-            first = next(iter(problems.values()))
-            more = len(problems) - 1
-            raise ValueError(
-                first + (f" (and {more} more; python -m dpsims_hf.data.inspect lists them)" if more else "")
-            )
-        for index, problem in problems.items():
-            self.bad_samples.report(self.source(index, "image"), ValueError(problem))
+        self._checks.validate(progress)
+        scan = self.scan_labels(progress)
+        check_scan(scan.pixel_counts, scan.half_transparent, scan.span, self.spec, self.name)
 
-    def photo_size(self, index: int) -> tuple[int, int] | None:
-        """(height, width) from the header; None where the photo must be decoded to know (EXIF rotation, bad file)."""
-        photo = content(self.table[index]["image"])
-        if isinstance(photo, np.ndarray):
-            return photo.shape[:2]
+    def is_turned(self, index: int) -> bool:
+        """Whether a photo has an EXIF orientation that turns it; False for what cannot be read."""
         try:
-            with Image.open(photo) as image:
-                return None if image.getexif().get(0x0112, 1) != 1 else (image.height, image.width)
-        except (OSError, SyntaxError, Image.DecompressionBombError):
-            raise ValueError(f"{self.source(index, 'image')}: cannot be read as an image; replace the file") from None
+            return self.photo_size(index) is None
+        except ValueError:
+            return False
 
     def class_presence(self, progress: bool = True) -> np.ndarray:
         """Which label occurs in which image, (images, num_labels) bool, void included; raises like `validate`.
@@ -319,4 +284,4 @@ def collate(batch: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     }
 
 
-__all__ = ["LabelScan", "SemanticImageDataset", "collate"]
+__all__ = ["DecodedPictures", "LabelScan", "SemanticImageDataset", "collate"]

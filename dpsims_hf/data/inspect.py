@@ -1,5 +1,5 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""What is in a data set, what is wrong with it, and which label space it has.
+"""What is in a dataset, what is wrong with it, and which label space it has.
 
     python -m dpsims_hf.data.inspect DIR
     python -m dpsims_hf.data.inspect REPO [--classes_file NAME_OR_FILE --image_column image --label_column label_map]
@@ -14,22 +14,32 @@ import os
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from ..commands import needs
+from ..configuration_rules import shown
+from ..image_processing_reading import READINGS
 from .dataset import SemanticImageDataset
-from .hub_loading import resolve_hub_dataset
-from .layouts import files_table, open_layout, recognise_layout
+from .encodings.class_tables import find_class_table
+from .reading.contact_sheet import contact_sheet
+from .reading.labelled_pixels import empty_maps, void_share
+from .reading.report import ReadingReport, doubts
+from .sources.hub_loading import resolve_hub_dataset
+from .sources.layouts import files_table, open_layout, recognise_layout, unknown_layout
+from .sources.mask_layouts import NoClassesError
 from .spec_suggestion import FoundValues, suggestion_lines
-from .specs import SPEC_FILE, DatasetSpec, label_presets, load_label_preset
+from .specs import LABEL_READING_HELP, SPEC_FILE, DatasetSpec, label_presets, load_label_preset
 from .transforms import JointTransform
 
 
 # Stands for a label space that is not known yet: the files are then read as stored, and nothing is decoded.
 UNKNOWN = DatasetSpec("unknown", ("unknown",), ((0, 0, 0),))
-VIEW = {"transform": JointTransform(size=(1, 1)), "cache_in_memory": False}  # no sample is taken: files as they are
+VIEW: dict[str, Any] = {"transform": JointTransform(size=(1, 1))}  # no sample is taken: files as they are
 
 
 def read_photos(dataset: SemanticImageDataset, sizes: list[tuple[int, int] | None]) -> list[str]:
@@ -50,13 +60,14 @@ def read_photos(dataset: SemanticImageDataset, sizes: list[tuple[int, int] | Non
 
 
 def read_labels(
-    dataset: SemanticImageDataset, found: FoundValues
+    dataset: SemanticImageDataset, found: FoundValues, report: ReadingReport
 ) -> tuple[np.ndarray, list[tuple[int, int] | None], list[str]]:
     """One pass over the label maps.
 
     Args:
         dataset: The split.
         found: Takes the values as stored.
+        report: Takes how they were read.
 
     Returns:
         Pixel counts (images, num_labels) int64, the size of each label map (None for a bad one), and the problems.
@@ -71,6 +82,7 @@ def read_labels(
             found.add(stored)
             if dataset.spec is not UNKNOWN:
                 label_map = dataset.decoder.to_ids(stored, dataset.source(index, "label_map"))
+                report.add(label_map)
                 counts[index], size = np.bincount(label_map.ravel(), minlength=counts.shape[1]), label_map.shape
         except ValueError as error:
             problems.append(str(error))
@@ -106,7 +118,8 @@ def inspect_split(
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        counts, sizes, problems = read_labels(dataset, found)
+        report = ReadingReport(dataset.spec)
+        counts, sizes, problems = read_labels(dataset, found, report)
     problems += read_photos(dataset, sizes) if with_photos else []
     spec = dataset.spec
     if spec is UNKNOWN:
@@ -114,10 +127,17 @@ def inspect_split(
     lines = [f"{dataset.name}: {len(dataset)} images, {spec.num_labels} labels"]
     frequent = Counter(size for size in sizes if size is not None).most_common(8)
     lines.append("  sizes (height x width): " + ", ".join(f"{h}x{w} ({n})" for (h, w), n in frequent))
+    lines += [f"  {line}" for line in report.lines()]
     lines += frequency_table(spec, counts)
     if spec.void_label_id is not None:
-        share = counts[:, spec.void_label_id].sum() / max(1, counts.sum())
-        lines.append(f"  void: {100 * share:.3f} % of the pixels")
+        lines.append(f"  void: {100 * void_share(counts, spec.void_label_id):.3f} % of the pixels")
+    for index in empty_maps(counts, spec.void_label_id):
+        problems.append(f"{dataset.source(index, 'label_map')}: no labelled pixel, all of it is void")
+    turned = sum(dataset.is_turned(index) for index in range(len(dataset))) if with_photos else 0
+    if turned:
+        lines.append(
+            f"  note: {turned} photos are turned as their EXIF orientation says; --sheet shows whether the labels are"
+        )
     lines += [f"  note: {warning.message}" for warning in caught if issubclass(warning.category, UserWarning)]
     return lines, problems
 
@@ -132,8 +152,13 @@ def open_splits(args: argparse.Namespace) -> tuple[list[SemanticImageDataset], l
     if not folder.is_dir() or any(folder.glob("data/*.parquet")):
         return _open_hub(args, spec)
     layout = recognise_layout(folder)
+    problems = []
     if layout not in (None, "paired"):
-        source = open_layout(folder, layout, spec, args.splits, with_instances=False)
+        try:
+            source = open_layout(folder, layout, spec, args.splits, with_instances=False)
+        except NoClassesError as error:
+            problems.append(str(error))
+            source = open_layout(folder, layout, UNKNOWN, args.splits, with_instances=False)
         tables = {
             name: files_table({"image": [f.image for f in files], "label_map": [f.label_map for f in files]})
             for name, files in source.splits.items()
@@ -141,9 +166,10 @@ def open_splits(args: argparse.Namespace) -> tuple[list[SemanticImageDataset], l
         return [
             SemanticImageDataset(table, source.spec, name=f"{folder}, {name}", **VIEW)
             for name, table in tables.items()
-        ], []
-    problems = []
-    if spec is None and not (folder / SPEC_FILE).is_file():
+        ], problems
+    if layout is None and not any((*folder.glob("*/images"), *folder.glob("*/labels"))):
+        return [], [unknown_layout(folder)]
+    if spec is None and not (folder / SPEC_FILE).is_file() and find_class_table(folder) is None:
         problems.append(f"{folder}: no {SPEC_FILE} in it; write one, or take a known label space (--classes_file)")
         spec = UNKNOWN
     opened, more = _open_paired(folder, args.splits, spec)
@@ -192,13 +218,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m dpsims_hf.data.inspect", description=__doc__.splitlines()[0])
     add = parser.add_argument
     presets = ", ".join(label_presets())
-    add("dataset", help="folder in the local or a known original layout, or a Hub data set")
-    add("--splits", nargs="+", help="default: all folders of DIR; train and validation of a Hub data set")
+    add("dataset", help="folder in the local or a known original layout, or a Hub dataset")
+    add("--splits", nargs="+", help="default: all folders of DIR; train and validation of a Hub dataset")
     add("--classes_file", metavar="NAME_OR_FILE", help=f"{presets}, or a file; default: the set's own")
-    add("--image_column", help="of a Hub data set; default: what is known of it, or image")
-    add("--label_column", help="of a Hub data set; default: what is known of it, or label_map")
+    add("--image_column", help="of a Hub dataset; default: what is known of it, or image")
+    add("--label_column", help="of a Hub dataset; default: what is known of it, or label_map")
+    add("--label_reading", choices=tuple(READINGS), help=LABEL_READING_HELP)
+    add("--sheet", metavar="FILE.png", help="write a picture of some samples: photo, its classes' colours over it")
     add("--skip_photos", action="store_true", help="do not decode the photos, only the labels")
     return parser
+
+
+def _print(lines: Iterable[str]) -> None:
+    """Names in them are anybody's: none breaks a line or speaks to the terminal."""
+    print("\n".join(shown(line) for text in lines for line in text.split("\n")))
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -209,19 +242,26 @@ def _report(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         opened, problems = [], [" ".join(str(error).split())]
     for dataset in opened:
+        if dataset.spec is not UNKNOWN:
+            dataset.read_as(args.label_reading)
         lines, more = inspect_split(dataset, found, with_photos=not args.skip_photos)
-        print("\n".join(lines))
+        _print(lines)
         problems += more
     if found.kinds:
         own = opened[0].spec
-        print("\n".join(suggestion_lines(found, None if own is UNKNOWN else own)))
+        problems += [] if own is UNKNOWN else doubts(own, found.unmarked)
+        _print(suggestion_lines(found, None if own is UNKNOWN else own))
+    if args.sheet and opened and opened[0].spec is not UNKNOWN:
+        contact_sheet(opened).save(args.sheet, "PNG")
+        print(f"{args.sheet}: look whether the colours fit the photos")
     print(f"{len(problems)} problem{'s' * (len(problems) > 1)}" if problems else "no problems")
-    for problem in problems:
-        print(f"  {problem}")
+    if problems:
+        _print(f"  {problem}" for problem in problems)
     sys.stdout.flush()
     return 1 if problems else 0
 
 
+@needs("train")
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     args = _parser().parse_args(argv)

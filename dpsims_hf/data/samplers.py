@@ -1,7 +1,10 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""Which training image comes when: rare-class weights (DP-SIMS Sec. 4.1) and a sampler without state."""
+"""Which training image comes when: rare-class weights (DP-SIMS Sec. 4.1), class frequencies, stateless sampling."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -55,6 +58,66 @@ def rare_class_weights(class_presence: np.ndarray, void_label_id: int | None = N
     return weights / weights.sum()
 
 
+@dataclass(frozen=True)
+class ClassFrequencies:
+    """In how many images each class occurs.
+
+    Args:
+        num_images: Images counted.
+        images_with_class: One count per label; void, which is no class here, has 0.
+        mean_weight: Mean of f_k^(-1/2) over the images, k the rarest class of each.
+    """
+
+    num_images: int
+    images_with_class: tuple[int, ...]
+    mean_weight: float
+
+    @classmethod
+    def from_presence(cls, class_presence: np.ndarray, void_label_id: int | None = None) -> "ClassFrequencies":
+        """From (images, num_labels) bool."""
+        presence = without_void(class_presence, void_label_id)
+        if not len(presence):
+            raise ValueError("class frequencies need at least one image")
+        weights = inverse_root_rarity(presence, presence.mean(axis=0))
+        return cls(len(presence), tuple(presence.sum(axis=0).tolist()), float(weights.mean()))
+
+    def copies(self, presence: np.ndarray) -> np.ndarray:
+        """How often images should appear if each appeared once on average: f_k^(-1/2) / mean.
+
+        Args:
+            presence: (images, num_labels) bool, void left out; a class that was not counted is as rare as one image.
+
+        Returns:
+            (images,) float64.
+        """
+        frequency = np.maximum(self.images_with_class, 1) / self.num_images
+        return inverse_root_rarity(presence, frequency) / self.mean_weight
+
+    def to_json(self, path: str | Path) -> None:
+        """Write a file for `from_json`."""
+        Path(path).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_json(cls, path: str | Path, num_labels: int) -> "ClassFrequencies":
+        """Read a file of `to_json`.
+
+        Raises:
+            ValueError: no such file, another file, or frequencies of another label space.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            counts = tuple(int(count) for count in content["images_with_class"])
+            frequencies = cls(int(content["num_images"]), counts, float(content["mean_weight"]))
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: no file of class frequencies ({error!r}); "
+                "write one with python -m dpsims_hf.data.class_frequencies"
+            ) from None
+        if len(counts) != num_labels:
+            raise ValueError(f"{path}: counts of {len(counts)} labels, but the set has {num_labels}")
+        return frequencies
+
+
 class DrawSampler(Sampler[tuple[int, int]]):
     """Yields (index, draw) for draw = first_draw .. num_draws-1; the dataset augments from `draw`.
 
@@ -63,7 +126,7 @@ class DrawSampler(Sampler[tuple[int, int]]):
 
     Args:
         num_draws: Samples in the whole run (steps x global batch size).
-        dataset_len: Images in the data set.
+        dataset_len: Images in the dataset.
         weights: (images,) probabilities, drawn with replacement; None shuffles each epoch without replacement.
         seed: Seed of the order.
         first_draw: Begin with this draw (a run that goes on), as if those before it had been skipped.
@@ -104,4 +167,4 @@ class DrawSampler(Sampler[tuple[int, int]]):
         return max(0, self.num_draws - self.first_draw)
 
 
-__all__ = ["DrawSampler", "inverse_root_rarity", "rare_class_weights", "without_void"]
+__all__ = ["ClassFrequencies", "DrawSampler", "inverse_root_rarity", "rare_class_weights", "without_void"]

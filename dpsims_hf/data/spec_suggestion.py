@@ -3,16 +3,17 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ..image_processing_files import channels_last
-from .label_encodings import spans
+from ..image_processing_label_files import LabelPixels, open_label
+from .encodings.labels import spans
 from .specs import DatasetSpec, label_presets, load_label_preset
 
 
 COLORS = "colours"
+CERTAIN = 0.5  # share of a label space's values that must occur for it to be more than one of many
 FEW = 0.01  # of the pixels
 KNOWN_COLORS = 0.95  # share of the pixels of colour files that must have a class colour
 
@@ -21,25 +22,26 @@ KNOWN_COLORS = 0.95  # share of the pixels of colour files that must have a clas
 class FoundValues:
     """What label files hold, as stored.
 
-    `values` and `colors` (packed r << 16 | g << 8 | b) count pixels; `kinds` counts files in words.
+    `values` and `colors` (packed r << 16 | g << 8 | b) count pixels; `kinds` counts files in words. `unmarked` are
+    those `values` that are not from files which say themselves that they hold class ids.
     """
 
     values: Counter = field(default_factory=Counter)
     colors: Counter = field(default_factory=Counter)
     kinds: Counter = field(default_factory=Counter)
+    unmarked: Counter = field(default_factory=Counter)
 
-    def add(self, label_map: Image.Image | np.ndarray) -> None:
-        """Count one label map, opened but not decoded."""
-        array = channels_last(np.asarray(label_map))
-        mode = getattr(label_map, "mode", None)
-        if array.ndim == 3 and array.shape[-1] in (3, 4):
-            packed = array[..., :3].astype(np.int64) @ np.array([65536, 256, 1])
-            self.kinds["colour files"] += 1
-            counts, target = np.unique(packed, return_counts=True), self.colors
-        else:
-            self.kinds["palette files (P): the indices" if mode == "P" else f"numbers ({mode or array.dtype})"] += 1
-            counts, target = np.unique(array, return_counts=True), self.values
-        target.update(dict(zip(*(part.tolist() for part in counts), strict=True)))
+    def add(self, label_map: Any) -> None:
+        """Count one label map: what `open_label` gives or takes."""
+        pixels = open_label(label_map, "label map", lossy=True)
+        kinds = {"colors": "colour files", "palette": "palette files (P): the indices"}
+        self.kinds[kinds.get(pixels.kind) or f"numbers ({_type(pixels)})"] += 1
+        census = pixels.census()
+        target = self.colors if pixels.kind == "colors" else self.values
+        counts = dict(zip(census.keys.tolist(), census.counts.tolist(), strict=True))
+        target.update(counts)
+        if pixels.kind != "colors" and not pixels.is_marked:
+            self.unmarked.update(counts)
 
     def describe(self) -> list[str]:
         """The lines of a report."""
@@ -49,6 +51,11 @@ class FoundValues:
         if self.colors:
             lines.append(f"{len(self.colors)} different colours")
         return lines
+
+
+def _type(pixels: LabelPixels) -> str:
+    """The mode of an image, or the type of an array."""
+    return pixels.mode or str(np.asarray(pixels.values).dtype)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ def suggest_specs(found: FoundValues, specs: list[DatasetSpec] | None = None) ->
 
 
 def _meanings(spec: DatasetSpec, name: str) -> dict[int, int | None]:
-    return dict.fromkeys(spec.void_values, spec.void_label_id) | spec.encoding(name).legal_values(spec.num_labels)
+    void: dict[int, int | None] = dict.fromkeys(spec.void_values, spec.void_label_id)
+    return void | spec.encoding(name).legal_values(spec.num_labels)
 
 
 def _different_encodings(spec: DatasetSpec) -> list[str]:
@@ -135,8 +143,26 @@ def suggestion_lines(found: FoundValues, own: DatasetSpec | None = None) -> list
         lines.append(f"suggestion: correct the files; all but a few of their values fit {own.name}")
     elif rows and not (own is not None and rows[0].fits):
         best = next((row for row in rows if row.fits), None)
-        lines.append("suggestion: " + (_how(best) if best else "no known label space fits; write a classes.json"))
+        is_unsure = best is not None and best.share < CERTAIN and len({row.spec for row in rows if row.fits}) > 1
+        lines += _own_file(found) if best is None or is_unsure else []
+        unsure = "write a classes.json, or if its classes are meant: " if is_unsure else ""
+        how = unsure + _how(best) if best else "no known label space fits; write a classes.json"
+        lines.append(f"suggestion: {how}")
     return lines
+
+
+def _own_file(found: FoundValues) -> list[str]:
+    """How a classes.json begins that fits what was found, where none of the known label spaces is surely meant."""
+    ids = [int(value) for value in found.values if 0 <= value < 255]
+    if not ids or min(ids) > 1:
+        return []
+    start = min(ids)
+    listed = ", ".join(f'{{"id": {i}, "name": "..."}}' for i in (start, start + 1))
+    more = "" if start == 0 else " (ids from 1 are taken as they are)"
+    return [
+        "none of them is certain, since small numbers fit many; for classes of your own write "
+        f'{{"classes": [{listed}, ... to {max(ids)}], "void_index": 255}} into classes.json{more}'
+    ]
 
 
 def _few_are_strange(found: FoundValues, own: DatasetSpec) -> bool:

@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from .bad_samples import BadSamples
-from .class_frequencies import ClassFrequencies
 from .dataset import AUGMENTATION_STREAM, collate
-from .hub_loading import HubDataset
-from .rows import RowDecoder, sizes_differ
-from .samplers import inverse_root_rarity
+from .reading.bad_samples import BadSamples
+from .reading.report import check_readings
+from .reading.rows import RowDecoder, sizes_differ
+from .samplers import ClassFrequencies, inverse_root_rarity
+from .sources.checked_loading import load_stream
+from .sources.foreign_files import check_cells
+from .sources.hub_loading import HubDataset
 from .specs import DatasetSpec
 from .transforms import JointTransform, stateless_generator
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     import datasets
 
 SHARD_STREAM, BLOCK_STREAM, COPY_STREAM = 4, 5, 6  # after order, augmentation and replacement (1, 2, 3)
+LOOKED_AT = 256  # rows at the start among which one must have a labelled pixel
+AT_LEAST = 16  # of them are read in any case: what they say about the reading counts too
 READ_ROWS = 16  # rows that are taken from the files at a time
 STATE = "stream_state"  # key under which a batch carries the position of its lane
 
@@ -84,7 +88,25 @@ class StreamingSemanticDataset(IterableDataset):
         self._decoders: dict[int, RowDecoder] = {}
 
     def validate(self, progress: bool = True) -> None:
-        """Nothing: a stream is checked row by row, as it is read."""
+        """Rows are checked as they are read; here only what the first rows say together.
+
+        Raises:
+            ValueError: the first LOOKED_AT rows have no labelled pixel, or ids that may start at 1 as well.
+        """
+        decoder, counts, readings = RowDecoder(self.spec, self.name), [], []
+        for number, row in enumerate(self.table.take(LOOKED_AT)):
+            check_cells(self.name, row.values(), [])
+            try:
+                label_map, reading = decoder.label_map_and_reading(row, number)
+            except ValueError:  # named when its turn comes
+                continue
+            counts.append(np.bincount(label_map.ravel(), minlength=self.spec.num_labels))
+            readings.append(reading)
+            has_label = self.spec.void_label_id is None or counts[-1].sum() > counts[-1][self.spec.void_label_id]
+            if has_label and len(counts) >= AT_LEAST:
+                break
+        if counts:
+            check_readings(np.stack(counts), readings, self.spec, f"{self.name}, its first rows")
 
     def start_from(self, lanes: list[dict[str, Any]], first_lane: int = 0) -> None:
         """Begin at stored positions, one per worker of this process; `first_lane` gives the first batch."""
@@ -180,6 +202,7 @@ class StreamingSemanticDataset(IterableDataset):
         # `iter(batch_size)`, since plain iteration in a worker would deal the shards out once more.
         for columns in shard.iter(batch_size=READ_ROWS):
             for cells in zip(*columns.values(), strict=True):
+                check_cells(self.name, cells, [])
                 yield skip, dict(zip(columns, cells, strict=True))
                 skip += 1
 
@@ -268,14 +291,12 @@ class _BlockReader:
 
 
 def open_stream(found: HubDataset, split: str) -> "datasets.IterableDataset":
-    """A split of a data set as a stream, with the needed columns under our names, images undecoded.
+    """A split of a dataset as a stream, with the needed columns under our names, images undecoded.
 
     Raises:
         ValueError: a column that is not there, or a format that does not say its columns.
     """
-    import datasets
-
-    table = datasets.load_dataset(found.name, split=split, streaming=True, **found.load_kwargs)
+    table = load_stream(found.name, split, found.load_kwargs)
     if table.features is None:
         raise ValueError(f"{found.name}: this format does not say its columns; stream parquet files")
     return found.select(table)

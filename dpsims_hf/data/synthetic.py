@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Small drawn street scenes in the local data layout: something to train and test on that needs no download."""
 
 from pathlib import Path

@@ -1,8 +1,9 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Evaluation: statistics that merge exactly over processes. Networks and heavy libraries come at first use."""
 
-from .color_texture import ColorTextureHistograms, color_texture_distance
-from .confusion import ConfusionMatrix, count_pairs
-from .diversity import (
+from .metrics.color_texture import ColorTextureHistograms, color_texture_distance
+from .metrics.confusion import ConfusionMatrix, count_pairs
+from .metrics.diversity import (
     DiversityMean,
     load_lpips,
     lpips_distances,
@@ -11,11 +12,19 @@ from .diversity import (
     pairwise_mean,
     stack_images,
 )
-from .feature_set import FeatureSet, RealFakeFeatures, as_image, extract_features
-from .frechet import fid, frechet_distance, gaussian, kid
-from .grid_artifacts import GridArtifacts, grid_artifact_scores, grid_excess, radial_spectrum
-from .precision_recall import improved_precision_recall
-from .variety import GeneratedVariety, PhotoVariety, class_colors, color_spread, level_distances, variety_scores
+from .metrics.feature_set import FeatureSet, RealFakeFeatures, as_image, extract_features
+from .metrics.frechet import fid, frechet_distance, gaussian, kid
+from .metrics.grid_artifacts import GridArtifacts, grid_artifact_scores, grid_excess, radial_spectrum
+from .metrics.module_files import load_metric, metric_modules
+from .metrics.precision_recall import improved_precision_recall
+from .metrics.variety import (
+    GeneratedVariety,
+    PhotoVariety,
+    class_colors,
+    color_spread,
+    level_distances,
+    variety_scores,
+)
 
 
 __all__ = [
@@ -42,7 +51,9 @@ __all__ = [
     "kid",
     "level_distances",
     "load_lpips",
+    "load_metric",
     "lpips_distances",
+    "metric_modules",
     "ms_ssim_similarities",
     "pairwise_distances",
     "pairwise_mean",

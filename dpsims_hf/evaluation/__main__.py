@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Measure a checkpoint, a folder of pictures, or the real photos, with the protocol written on every number.
 
     python -m dpsims_hf.evaluation --model PATH_OR_REPO --dataset_dir DIR --metrics fid mean_iou \\
@@ -18,37 +19,46 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
 
-from ..data import JointTransform, SemanticImageDataset
-from ..data.specs import load_label_preset
-from ..image_processing_files import read_photo
-from ..modeling_backbone_weights import WEIGHTS_HELP
-from .build import build_measures, choose_protocols
-from .card import write_card
-from .examples import choose_examples
-from .measures import METRICS
-from .protocols import PROTOCOLS, Protocol
-from .report import facts_line, log_lines, write_report
-from .runner import Evaluation, choose_rows, evaluate_model
-from .sources import (
-    FolderSource,
-    GeneratorSource,
-    ImageSource,
-    RealSource,
-    check_label_space,
-    checkpoint_facts,
-    list_pictures,
-    load_pipeline,
-    with_random_weights,
-)
+from ..commands import needs
+
+
+with needs("eval"):
+    from accelerate import Accelerator
+
+    from ..data import JointTransform, SemanticImageDataset
+    from ..data.specs import LABEL_READING_HELP, load_label_preset
+    from ..image_processing_files import read_photo
+    from ..image_processing_reading import READINGS
+    from ..modeling_backbone_weights import WEIGHTS_HELP
+    from .build import build_measures, choose_protocols
+    from .discriminator_judges import DISCRIMINATOR_PROTOCOL, DiscriminatorSegmenter
+    from .measures import METRICS
+    from .protocols import PROTOCOLS, Protocol
+    from .report import facts_line, log_lines, write_report
+    from .report.card import write_card
+    from .report.examples import choose_examples
+    from .runner import Evaluation, choose_rows, evaluate_model
+    from .sources import (
+        FolderSource,
+        GeneratorSource,
+        ImageSource,
+        RealSource,
+        SavingSource,
+        check_label_space,
+        checkpoint_facts,
+        list_pictures,
+        load_pipeline,
+        with_random_weights,
+    )
 
 
 logger = logging.getLogger("evaluation")
 
+DISCRIMINATOR = "discriminator"  # as a segmenter
 # Why a metric says nothing about a source.
 ONE_PICTURE = {metric: "there is one picture per label map" for metric in ("lpips", "ms_ssim", "variety")}
 SAME_SET = dict.fromkeys(("fid", "kid", "color_texture"), "the distance of a set to itself is 0 by definition")
@@ -72,11 +82,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
     data = parser.add_argument_group("data")
     data.add_argument("--dataset_dir", metavar="DIR", help="folder with SPLIT/images, SPLIT/labels, classes.json")
-    data.add_argument("--dataset_name", metavar="REPO", help="a Hub data set, instead")
-    data.add_argument("--classes_file", help="classes.json, or a known set's name; default: the data set's own")
-    data.add_argument("--image_column", help="of a Hub data set; default: what is known of it, or image")
-    data.add_argument("--label_column", help="of a Hub data set; default: what is known of it, or label_map")
-    data.add_argument("--instance_column", help="of a Hub data set; default: what is known of it, or instance_map")
+    data.add_argument("--dataset_name", metavar="REPO", help="a Hub dataset, instead")
+    data.add_argument("--label_reading", choices=tuple(READINGS), help=LABEL_READING_HELP)
+    data.add_argument("--classes_file", help="classes.json, or a known set's name; default: the dataset's own")
+    data.add_argument("--image_column", help="of a Hub dataset; default: what is known of it, or image")
+    data.add_argument("--label_column", help="of a Hub dataset; default: what is known of it, or label_map")
+    data.add_argument("--instance_column", help="of a Hub dataset; default: what is known of it, or instance_map")
     data.add_argument("--split", default="val")
     data.add_argument("--max_images", type=int, help="this many label maps, spread evenly; default: all")
 
@@ -91,7 +102,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         type=json.loads,
         help='for converted weights: {"mean": [...], "std": [...]}',
     )
-    how.add_argument("--segmenter", metavar="DIR_OR_ID", help="folder of train_segmenter, or a transformers model")
+    how.add_argument(
+        "--segmenter",
+        metavar="DIR_OR_ID",
+        help=f"folder of train_segmenter, or a transformers model; {DISCRIMINATOR!r}: --model's own (OASIS B.4)",
+    )
     how.add_argument("--images_per_label_map", type=int, help="for lpips and ms_ssim (default: 20) and variety (16)")
     how.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the noise; several give a spread")
 
@@ -99,7 +114,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     run.add_argument("--batch_size", type=int, default=8)
     run.add_argument("--workers", type=int, default=0, help="processes that read files")
     run.add_argument("--output_dir", default="evaluation", help="results, tables and pictures go here")
+    run.add_argument(
+        "--save_images", metavar="DIR", help="also write the model's images, NAME.png by label file, for other tools"
+    )
     run.add_argument("--write_card", action="store_true", help="write the results into the card of a local --model")
+    run.add_argument("--backend", choices=("torch", "onnx"), default="torch", help="onnx: run it by onnxruntime")
     run.add_argument("--cpu", action="store_true", help="run on the CPU even if there is an accelerator")
     return parser.parse_args(arguments)
 
@@ -115,9 +134,13 @@ def check_args(args: argparse.Namespace) -> None:
     if args.batch_size < 1:
         raise ValueError(f"--batch_size {args.batch_size}: at least 1")
     generated = not (args.images or args.real_only)
-    for flag in ("with_random_weights", "write_card"):
+    if args.segmenter == DISCRIMINATOR and not args.model:
+        raise ValueError("--segmenter discriminator is that of a checkpoint: give --model (also with --real_only)")
+    for flag in ("with_random_weights", "write_card", "save_images"):
         if getattr(args, flag) and not generated:
             raise ValueError(f"--{flag} is about a model: leave out --images and --real_only")
+    if args.backend == "onnx" and (args.with_random_weights or not args.model):
+        raise ValueError("--backend onnx runs an exported --model; leave out --with_random_weights")
     if args.write_card and args.max_images is not None:
         raise ValueError("--write_card is for values of the whole split; leave out --max_images")
     if args.write_card and not (Path(args.model) / "README.md").is_file():
@@ -126,7 +149,11 @@ def check_args(args: argparse.Namespace) -> None:
 
 def select_protocols(args: argparse.Namespace) -> list[Protocol]:
     """The protocols asked for, without those that say nothing about the source; ValueError if none is left."""
+    if args.save_images and not (args.metrics or args.protocols):
+        return []
     protocols = choose_protocols(args.metrics, args.protocols, args.features)
+    if args.segmenter == DISCRIMINATOR:
+        protocols = [DISCRIMINATOR_PROTOCOL if p.name == "miou_own" else p for p in protocols]
     reasons = ONE_PICTURE | SAME_SET if args.real_only else ONE_PICTURE if args.images else {}
     for protocol in protocols:
         if protocol.metric in reasons:
@@ -149,13 +176,13 @@ def image_size(args: argparse.Namespace, pipe: Any) -> tuple[int, int]:
 
 
 def open_dataset(args: argparse.Namespace, size: tuple[int, int], use_instance_offsets: bool) -> SemanticImageDataset:
-    """The split at the size of the images; nothing is cached, so that memory stays low."""
+    """The split at the size of the images."""
     spec = load_label_preset(args.classes_file) if args.classes_file else None
     transform = JointTransform(size, horizontal_flip=0.0)
     if args.dataset_dir:
         return SemanticImageDataset.from_folder(
-            args.dataset_dir, args.split, transform, spec, use_instance_offsets, cache_in_memory=False
-        )
+            args.dataset_dir, args.split, transform, spec, use_instance_offsets
+        ).read_as(args.label_reading)
     columns = (args.image_column, args.label_column, args.instance_column)
     return SemanticImageDataset.from_hub(
         args.dataset_name,
@@ -164,8 +191,7 @@ def open_dataset(args: argparse.Namespace, size: tuple[int, int], use_instance_o
         spec,
         *columns,
         use_instance_offsets=use_instance_offsets,
-        cache_in_memory=False,
-    )
+    ).read_as(args.label_reading)
 
 
 def make_source(args: argparse.Namespace, pipe: Any, dataset: SemanticImageDataset, rows: list[int]) -> ImageSource:
@@ -174,7 +200,7 @@ def make_source(args: argparse.Namespace, pipe: Any, dataset: SemanticImageDatas
         return RealSource()
     if args.images:
         return FolderSource(args.images, dataset, rows, args.resize_images)
-    return GeneratorSource(pipe.generator_model, pipe.processor, checkpoint_facts(args.model))
+    return GeneratorSource(pipe.generator_model, pipe.processor, checkpoint_facts(args.model, pipe.revision))
 
 
 def notes_on(args: argparse.Namespace, dataset: SemanticImageDataset, rows: list[int]) -> list[str]:
@@ -192,6 +218,10 @@ def run(args: argparse.Namespace, accelerator: Accelerator) -> None:
     check_args(args)
     protocols = select_protocols(args)
     pipe = load_pipeline(args.model, accelerator.device) if args.model else None
+    if args.backend == "onnx":
+        from ..export import onnx_generator_for
+
+        pipe.generator_model = onnx_generator_for(pipe, args.model)
     offsets = pipe is not None and bool(getattr(pipe.generator_model.config, "use_instance_offsets", False))
     size = image_size(args, pipe)
     dataset = open_dataset(args, size, offsets)
@@ -205,6 +235,8 @@ def run(args: argparse.Namespace, accelerator: Accelerator) -> None:
         logger.warning(note)
     names = ("features", "feature_weights", "feature_options", "segmenter", "images_per_label_map")
     options = {name: getattr(args, name) for name in names}
+    if args.segmenter == DISCRIMINATOR:
+        options["segmenter"] = DiscriminatorSegmenter(pipe).to(accelerator.device)
     measures = build_measures(protocols, dataset.spec, size, accelerator.device, **options)
     progress = partial(tqdm, unit="batch", disable=not accelerator.is_main_process, leave=False)
     evaluation = Evaluation(
@@ -216,8 +248,14 @@ def run(args: argparse.Namespace, accelerator: Accelerator) -> None:
             with_random_weights(pipe.generator_model), pipe.processor, {"weights": "random, seed 0"}
         )
     seeds = args.seeds if source.gives_many else [0]  # pictures have no noise
-    results, records = evaluate_model(evaluation, source, seeds, random_source)
-    if accelerator.is_main_process:
+    kept = SavingSource(source, args.save_images, dataset, seeds) if args.save_images else None
+    accelerator.wait_for_everyone()  # all have seen that its folder is empty
+    results, records = evaluate_model(evaluation, kept or source, seeds, random_source)
+    if kept is not None:
+        for seed in seeds:
+            kept.complete(evaluation.batches(args.batch_size, f"images of seed {seed}"), seed)
+        logger.info("wrote the images to %s", args.save_images)
+    if measures and accelerator.is_main_process:
         results["dataset"] |= {"repository": args.dataset_name, "split": args.split}
         results["warnings"] = notes
         finish(args, results, choose_examples(evaluation, source, seeds[0], records))
@@ -246,6 +284,7 @@ def one_line(error: Exception) -> str:
     return " ".join(text.split())
 
 
+@needs("eval")
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0, or 2 for input that cannot be measured."""
     args = parse_args(arguments)

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """From names on the command line to measures: which protocol, which network."""
 
 from collections.abc import Sequence
@@ -9,9 +10,7 @@ from typing import Any
 import torch
 
 from ..data import DatasetSpec
-from .diversity import MS_SSIM_MINIMUM_SIDES, load_lpips, lpips_distances, ms_ssim_similarities
 from .features import load_extractor
-from .many_images import DiversityMeasure, VarietyMeasure
 from .measures import (
     METRICS,
     ColorTextureMeasure,
@@ -24,8 +23,16 @@ from .measures import (
     SegmentationMeasure,
     SegmentationObserver,
 )
-from .protocols import PROTOCOLS, Protocol, get_protocol
-from .segmenters import OwnSegmenter, Segmenter, load_segmenter
+from .measures.many_images import DiversityMeasure, VarietyMeasure
+from .metrics.diversity import (
+    MS_SSIM_MINIMUM_SIDES,
+    load_lpips,
+    lpips_distances,
+    ms_ssim_similarities,
+    pytorch_ms_ssim_similarities,
+)
+from .protocols import CITYSCAPES_OBJECTS, PROTOCOLS, Protocol, get_protocol
+from .segmenters import PUBLISHED, OwnSegmenter, PublishedSegmenter, Segmenter, load_segmenter
 
 
 FEATURE_METRICS = ("fid", "kid", "precision_recall")
@@ -85,7 +92,7 @@ def build_measures(
 
     Args:
         protocols: From `choose_protocols`.
-        spec: Label space of the data set.
+        spec: Label space of the dataset.
         image_size: (height, width) of the images.
         device: Where the networks run.
         features: Network of the backbone protocols, instead of theirs ("timm:NAME").
@@ -157,6 +164,10 @@ def segmentation_measure(
                 f"trains one), or --protocols with one of {_names(_published_segmenters())}"
             )
         protocol = next((p for p in _published_segmenters() if p.network == str(segmenter)), protocol)
+    if protocol.network in PUBLISHED and not isinstance(segmenter, Segmenter):
+        if segmenter is None:
+            raise ValueError(f"{protocol.name} needs --segmenter: {PUBLISHED[protocol.network].files}")
+        segmenter = PublishedSegmenter(protocol.network, segmenter).to(device)
     if not isinstance(segmenter, Segmenter):
         options = {name: value for name, value in protocol.network_kwargs().items() if name != "kind"}
         segmenter = load_segmenter(segmenter or protocol.network, device=device, **options)
@@ -164,9 +175,15 @@ def segmentation_measure(
         names = {"name": "miou_given", "title": "mIoU (given segmenter)", "source": GIVEN_SEGMENTER}
         protocol = replace(protocol, network_options=(), **names)
     mapping = protocol.label_mapping(spec.labels, segmenter.label_names, spec.void_label_id)
-    things = set(range(spec.num_labels)) - set(spec.stuff_ids) - {spec.void_label_id} if spec.stuff_ids else set()
-    objects = sorted({mapping.table[label] for label in things} - {None})
+    objects = sorted({mapping.table[label] for label in object_labels(spec)} - {None})
     return SegmentationMeasure(protocol, SegmentationObserver(protocol.name, segmenter, mapping, objects or None))
+
+
+def object_labels(spec: DatasetSpec) -> list[int]:
+    """The labels of obj-mIoU: on Cityscapes the 11 of DP-GAN (Sec. 4.1, Table 2), elsewhere those with instances."""
+    if spec.name.startswith("cityscapes"):
+        return [label for label, name in enumerate(spec.labels) if name in CITYSCAPES_OBJECTS]
+    return list(spec.thing_ids) if spec.stuff_ids else []
 
 
 def diversity_measure(
@@ -177,6 +194,8 @@ def diversity_measure(
     if protocol.metric == "lpips":
         distances = partial(lpips_distances, network=load_lpips(device))
         return DiversityMeasure(protocol, distances, {"weights": "lpips package, net vgg, version 0.1"})
+    if "implementation" in protocol.metric_kwargs():
+        return DiversityMeasure(protocol, pytorch_ms_ssim_similarities, {"scales": 5})
     scales = sum(min(image_size) >= side for side in MS_SSIM_MINIMUM_SIDES)
     if 0 < scales < len(MS_SSIM_MINIMUM_SIDES):
         protocol = replace(protocol, name=f"{protocol.name}_{scales}_scales", title=f"{protocol.title}, small images")

@@ -1,10 +1,10 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Networks that turn 8-bit images into feature vectors, each with the facts that its numbers depend on.
 
 The resize rule is kept apart from the network: the same Inception weights with another resize give another FID.
 """
 
 import contextlib
-import hashlib
 import io
 import os
 import pickle
@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
+from ..hub.hashing import tensors_sha256
 from ..modeling_backbone_weights import file_sha256
 from ..modeling_dpsims_discriminator import FrozenBackbone
 
@@ -58,15 +59,6 @@ def full_precision(device_type: str) -> Iterator[None]:
             setattr(holder, name, value)
 
 
-def tensors_sha256(module: nn.Module) -> str:
-    """SHA-256 of all weights and buffers of a network with their names, for weights that are no single file."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def bilinear_resize(images: torch.Tensor, size: int = INCEPTION_SIZE) -> torch.Tensor:
     """The resize of the published FIDs of OASIS and DP-GAN: torch bilinear, no antialiasing, in [0, 1] as they do it.
 
@@ -98,10 +90,10 @@ class FeatureExtractor(nn.Module):
     Args:
         name: As `load_extractor` takes it; part of every result.
         dim: Length of the vectors.
-        weights: Where the weights are from, in words.
+        weights: Where the weights are from, as text.
         weights_sha256: Of the file, or of the tensors where there is no file.
-        resize: The resize rule in words.
-        input_range: What the network gets, in words.
+        resize: The resize rule as text.
+        input_range: What the network gets, as text.
     """
 
     def __init__(self, name: str, dim: int, weights: str, weights_sha256: str, resize: str, input_range: str) -> None:
@@ -182,6 +174,48 @@ class InceptionExtractor(FeatureExtractor):
         if self.clean:
             return self.network((clean_resize(images) - 128) / 128).flatten(1)
         return self.network(bilinear_resize(images) / 127.5 - 1).flatten(1)
+
+
+class VGG16Extractor(FeatureExtractor):
+    """torchvision's VGG-16: the 4096 activations of its second fully connected layer (Kynkaanniemi et al. 2019).
+
+    Args:
+        weights: A .pth or .safetensors file with torchvision's names; None downloads torchvision's.
+    """
+
+    side = 224
+
+    def __init__(self, weights: str | os.PathLike | None = None) -> None:
+        from torchvision.models import VGG16_Weights, vgg16
+
+        try:
+            network = vgg16(weights=VGG16_Weights.IMAGENET1K_V1 if weights is None else None)
+            if weights is not None:
+                path = Path(weights)
+                safe = path.suffix == ".safetensors"
+                network.load_state_dict(load_file(path) if safe else torch.load(path, weights_only=True))
+        except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, TypeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise ValueError(
+                f"torchvision's VGG-16 weights cannot be fetched from {weights or 'its site'}: {reason}"
+            ) from error
+        super().__init__(
+            "vgg16",
+            4096,
+            "torchvision" if weights is None else Path(weights).name,
+            tensors_sha256(network) if weights is None else file_sha256(Path(weights)),
+            f"{self.side}x{self.side}, Pillow bicubic on float channels, antialiased",
+            "[0, 1], mean [0.485, 0.456, 0.406], std [0.229, 0.224, 0.225]",
+        )
+        network.classifier = network.classifier[:5]  # up to the second layer's ReLU
+        self.network = network.requires_grad_(False)
+        self.train(False)
+
+    def extract(self, images: torch.Tensor) -> torch.Tensor:
+        """Activations (batch, 4096)."""
+        values = clean_resize(images, self.side) / 255
+        mean, std = (values.new_tensor(row).view(3, 1, 1) for row in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        return self.network((values - mean) / std)
 
 
 class TimmExtractor(FeatureExtractor):
@@ -273,7 +307,8 @@ def load_extractor(
     """A feature extractor by name.
 
     Args:
-        name: "inception" (the protocol of OASIS and DP-GAN), "inception_clean" (that of clean-fid), or "timm:NAME".
+        name: "inception" (the protocol of OASIS and DP-GAN), "inception_clean" (that of clean-fid), "vgg16" (of
+            precision and recall), or "timm:NAME".
         weights: Local file, or (timm only) an installed package, see `TimmExtractor`; None downloads.
         resize: For timm only, see `TimmExtractor`.
         device: Where it runs.
@@ -284,11 +319,13 @@ def load_extractor(
     """
     if name.startswith("timm:"):
         return TimmExtractor(name.removeprefix("timm:"), weights, resize, **timm_kwargs).to(device)
-    if name not in ("inception", "inception_clean"):
-        raise ValueError(f"unknown features {name!r}: choose inception, inception_clean or timm:NAME")
+    if name not in ("inception", "inception_clean", "vgg16"):
+        raise ValueError(f"unknown features {name!r}: choose inception, inception_clean, vgg16 or timm:NAME")
     if resize is not None or timm_kwargs:
         given = ", ".join(sorted(timm_kwargs | ({"resize": resize} if resize is not None else {})))
         raise ValueError(f"{name} has a fixed protocol; leave out {given}, or choose timm:NAME")
+    if name == "vgg16":
+        return VGG16Extractor(weights).to(device)
     return InceptionExtractor(weights, clean=name == "inception_clean").to(device)
 
 
@@ -300,7 +337,7 @@ def _downloaded_inception() -> Path:
             torch.hub.download_url_to_file(INCEPTION_URL, str(path), hash_prefix=INCEPTION_SHA256_START)
         except (OSError, RuntimeError) as error:
             raise ValueError(
-                f"the Inception weights cannot be had from {INCEPTION_URL} ({error}); {REMEDY}"
+                f"the Inception weights cannot be fetched from {INCEPTION_URL} ({error}); {REMEDY}"
             ) from error
     return path
 

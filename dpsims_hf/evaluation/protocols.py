@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Evaluation protocols as frozen records: everything that must be said with a number for it to be comparable.
 
 What depends on a run (seed, image size, number of images, hash of the weights) is added by the run.
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .segmenters import LabelMapping
+from .segmenters import PUBLISHED, LabelMapping
 
 
 ONE_PER_MAP = "1 generated image per val label map, against all val photos"
@@ -42,11 +43,11 @@ class Protocol:
         void: The void rule.
         source: Paper and section, or "ours".
         images_per_label_map: Generated images per label map.
-        split: Of the data set.
+        split: Of the dataset.
         network_options: Further arguments of `load_extractor` or `load_segmenter`, as (name, value) pairs.
         metric_options: Arguments of the metric, as (name, value) pairs.
-        label_rule: How data set labels become segmenter classes: "names" or "order" (see `LabelMapping`).
-        label_names: (data set name, segmenter name or None for ignored) where names differ.
+        label_rule: How dataset labels become segmenter classes: "names" or "order" (see `LabelMapping`).
+        label_names: (dataset name, segmenter name or None for ignored) where names differ.
     """
 
     name: str
@@ -83,7 +84,7 @@ class Protocol:
     def label_mapping(
         self, labels: Sequence[str], segmenter_labels: Sequence[str], void_label_id: int | None
     ) -> LabelMapping:
-        """From a data set's labels to a segmenter's classes by this protocol's rule.
+        """From a dataset's labels to a segmenter's classes by this protocol's rule.
 
         Raises:
             ValueError: they do not match; the message has both class counts.
@@ -93,7 +94,7 @@ class Protocol:
                 return LabelMapping.by_order(labels, segmenter_labels, void_label_id)
             return LabelMapping.by_names(labels, segmenter_labels, void_label_id, dict(self.label_names))
         except ValueError as error:
-            raise ValueError(f"{self.name} does not fit this data set: {error}") from error
+            raise ValueError(f"{self.name} does not fit this dataset: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -139,10 +140,13 @@ _CITYSCAPES_IGNORED = (
     "tunnel/polegroup/caravan/trailer/license plate"
 ).split("/")
 _CITYSCAPES19 = tuple((name, None) for name in _CITYSCAPES_IGNORED)
+# Cityscapes' groups object, human and vehicle, as far as they are evaluated: the classes of obj-mIoU (DP-GAN Table 2).
+# Eight of them have instances.
+CITYSCAPES_OBJECTS = "pole/traffic light/traffic sign/person/rider/car/truck/bus/train/motorcycle/bicycle".split("/")
 # MobileNetV1 in the form in which its freely licensed weights exist (TensorFlow padding, inputs in [-1, 1]).
 _MOBILENET = (("backbone_kwargs", (("pad_type", "same"),)), ("mean", (0.5, 0.5, 0.5)), ("std", (0.5, 0.5, 0.5)))
-_FID = {"images": ONE_PER_MAP, "void": VOID_IN_IMAGES}
-_OFFLINE = _FID | {
+_FID: dict[str, Any] = {"images": ONE_PER_MAP, "void": VOID_IN_IMAGES}
+_OFFLINE: dict[str, Any] = _FID | {
     "network": "timm:mobilenetv1_100",
     "resize": "none",
     "source": OFFLINE_SOURCE,
@@ -150,14 +154,19 @@ _OFFLINE = _FID | {
 }
 _KID = (("subsets", 100), ("subset_size", 1000))
 _SMALL_KID = (("subsets", 100), ("subset_size", 100))  # val splits of some hundred images have no 1000
-_SEGMENT = {
+_SEGMENT: dict[str, Any] = {
     "metric": "semantic_consistency",
     "resize": SEGMENTER_RESIZE,
     "images": "1 generated image per val label map",
     "void": VOID_IGNORED,
     "label_rule": "names",
 }
-_DIVERSITY = {"images": TWENTY_PER_MAP, "images_per_label_map": 20, "void": VOID_IN_IMAGES, "resize": "none"}
+_DIVERSITY: dict[str, Any] = {
+    "images": TWENTY_PER_MAP,
+    "images_per_label_map": 20,
+    "void": VOID_IN_IMAGES,
+    "resize": "none",
+}
 
 
 def _features(name: str, metric: str, title: str, network: str, **fields: Any) -> Protocol:
@@ -188,6 +197,14 @@ def _mask_former(name: str, title: str, network: str, short_side: int, **fields:
     return Protocol(name=name, title=title, network=network, network_options=(("short_side", short_side),), **fields)
 
 
+def _published(name: str, title: str, kind: str, **fields: Any) -> Protocol:
+    """A segmenter of the papers, from its original checkpoint."""
+    published = PUBLISHED[kind]
+    resize = "bilinear, antialiased, to the network's own input sizes; scores back to the images' size, bilinear"
+    fields = _SEGMENT | {"source": published.source, "resize": resize} | fields
+    return Protocol(name=name, title=title, network=kind, network_options=(("kind", kind),), **fields)
+
+
 _ALL = (
     _features("fid_legacy", "fid", "FID", "inception", source=LEGACY_SOURCE),
     _features("fid_clean", "fid", "FID (clean-fid)", "inception_clean", source="Parmar et al. 2022, mode clean"),
@@ -198,6 +215,15 @@ _ALL = (
         "Precision and recall",
         "inception",
         source="Kynkaanniemi et al. 2019 on Inception features; the paper takes VGG-16 features, OASIS Table K no k",
+        metric_options=(("k", 3),),
+    ),
+    _features(
+        "precision_recall_vgg16",
+        "precision_recall",
+        "Precision and recall (VGG-16)",
+        "vgg16",
+        resize="224x224, Pillow bicubic on float channels, antialiased",
+        source="Kynkaanniemi et al. 2019, OASIS Table K: VGG-16's second fully connected layer; torchvision's weights",
         metric_options=(("k", 3),),
     ),
     Protocol("fid_backbone", "fid", "FID of a timm backbone", **_OFFLINE),
@@ -211,6 +237,15 @@ _ALL = (
     ),
     Protocol("lpips_vgg", "lpips", "LPIPS", "vgg", source="OASIS Sec. 4, lpips package v0.1, net vgg", **_DIVERSITY),
     Protocol("ms_ssim", "ms_ssim", "MS-SSIM", None, source="OASIS Sec. 4, images in [0, 1]", **_DIVERSITY),
+    Protocol(
+        "ms_ssim_pytorch",
+        "ms_ssim",
+        "MS-SSIM (as pytorch_msssim)",
+        None,
+        source="OASIS Table 2, by the rules of the package that its released code names; images in [0, 1]",
+        metric_options=(("implementation", "pytorch_msssim"),),
+        **_DIVERSITY,
+    ),
     _mask_former(
         "miou_mf_ade",
         "mIoU (Mask2Former, ADE20K)",
@@ -247,6 +282,9 @@ _ALL = (
         network_options=(("short_side", 512),),
         **(_SEGMENT | {"label_rule": "order"}),
     ),
+    _published("miou_uper101_ade", "mIoU (UperNet-101, ADE20K)", "upernet101", label_rule="order"),
+    _published("miou_drn_cityscapes", "mIoU (DRN-D-105, Cityscapes)", "drn_d_105", label_names=_CITYSCAPES19),
+    _published("miou_deeplab_coco", "mIoU (DeepLabV2, COCO-Stuff)", "deeplab_v2", label_rule="order"),
     Protocol(
         name="miou_own",
         title="mIoU (own segmenter)",
@@ -287,4 +325,4 @@ def get_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-__all__ = ["PROTOCOLS", "Protocol", "get_protocol"]
+__all__ = ["CITYSCAPES_OBJECTS", "PROTOCOLS", "Protocol", "get_protocol"]

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Passes over the label maps that leave vectors and counts behind, never images: what every way to evaluate shares.
 
 The rows are cut into chunks of `batch_size` by their position, and a process takes whole chunks. So a chunk is
@@ -15,8 +16,8 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 from ..data import SemanticImageDataset, collate
-from .many_images import ManyImagesMeasure, VarietyMeasure
 from .measures import Measure, Outcome
+from .measures.many_images import ManyImagesMeasure, VarietyMeasure
 from .sources import LABEL_RULE, PHOTO_RULE, ImageSource, RealSource
 from .stopwatch import Stopwatch
 
@@ -35,14 +36,14 @@ def choose_rows(split_images: int, max_images: int | None) -> list[int]:
 
 
 class Evaluation:
-    """Measures sources on some rows of a data set; the real photos are looked at once.
+    """Measures sources on some rows of a dataset; the real photos are looked at once.
 
     With several processes every one must make the same calls; results are on the main process, others get {}.
 
     Args:
         dataset: Gives `label_map`, `pixel_values`, `index` at the size of the images.
         measures: From `build_measures`.
-        rows: Rows of the data set.
+        rows: Rows of the dataset.
         batch_size: Images per chunk.
         accelerator: Processes and device; None is this process alone, on `device`.
         device: Where images are measured, without an accelerator.
@@ -232,7 +233,7 @@ def evaluate_model(
 def describe(evaluation: Evaluation, source: ImageSource, seeds: Sequence[int]) -> dict[str, Any]:
     """The facts that all values share."""
     dataset, spec = evaluation.dataset, evaluation.dataset.spec
-    data = {"name": spec.name, "repository": None, "split": None}  # the command knows the last two
+    data: dict[str, Any] = {"name": spec.name, "repository": None, "split": None}  # the command knows the last two
     data |= {"num_images": len(evaluation.rows), "split_images": len(dataset)}
     data["rows"] = "all" if len(evaluation.rows) == len(dataset) else "spread evenly over the split"
     data |= {"classes": list(spec.labels), "void_label_id": spec.void_label_id}

@@ -1,17 +1,21 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Where the images under test come from: a generator, a folder of pictures, or the real photos themselves.
 
-A source gives 8-bit images for a batch of the data set; everything that measures is the same for all sources.
+A source gives 8-bit images for a batch of the dataset; everything that measures is the same for all sources.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from PIL import Image
 from torch import nn
 from transformers.utils import cached_file
 
 from ..data import SemanticImageDataset, stateless_generator
+from ..data.sources.foreign_files import NAME, check_file
 from ..image_processing_files import listing, read_photo, resize_photo
 from ..image_processing_semantic import SemanticImageProcessor
 from .features import file_sha256, full_precision
@@ -62,7 +66,7 @@ def noise_seed(seed: int, index: int, copy: int = 0) -> int:
 
 
 class GeneratorSource:
-    """A generator in eval mode and float32; the noise of each image depends on (seed, index, copy) only.
+    """A generator in its fast form and float32; the noise of each image depends on (seed, index, copy) only.
 
     Args:
         generator: label_map, noise -> images; put in eval mode.
@@ -75,7 +79,8 @@ class GeneratorSource:
     def __init__(
         self, generator: nn.Module, processor: SemanticImageProcessor, facts: dict[str, Any] | None = None
     ) -> None:
-        self.generator, self.processor = generator.eval(), processor
+        fast = getattr(generator.eval(), "for_inference", None)
+        self.generator, self.processor = generator if fast is None else fast("float32"), processor
         self._facts = facts or {}
 
     @torch.no_grad()
@@ -83,7 +88,8 @@ class GeneratorSource:
         self, batch: dict[str, torch.Tensor], seed: int = 0, copies: Sequence[int] | None = None
     ) -> torch.Tensor:
         """Generate; noise is drawn per image on the CPU."""
-        device = next(self.generator.parameters()).device
+        parameter = next(self.generator.parameters(), None)
+        device = self.generator.device if parameter is None else parameter.device
         rows = batch["index"].tolist()
         seeds = [noise_seed(seed, *key) for key in zip(rows, copies or [0] * len(rows), strict=True)]
         noise = [self.generator.sample_noise(1, generator=torch.Generator().manual_seed(s)) for s in seeds]
@@ -92,7 +98,7 @@ class GeneratorSource:
             inputs["instance_offsets"] = batch["instance_offsets"]
         with full_precision(device.type):
             images = self.generator(**{name: value.to(device) for name, value in inputs.items()}).images
-        return self.processor.postprocess(images, "pt")
+        return self.processor.postprocess(images, "pt_uint8")
 
     def facts(self) -> dict[str, Any]:
         """Kind, class and weights of the generator."""
@@ -101,7 +107,7 @@ class GeneratorSource:
 
 
 class RealSource:
-    """The photos of the data set: the ceiling of every segmenter score."""
+    """The photos of the dataset: the ceiling of every segmenter score."""
 
     gives_many = False
 
@@ -109,7 +115,7 @@ class RealSource:
         self, batch: dict[str, torch.Tensor], seed: int = 0, copies: Sequence[int] | None = None
     ) -> torch.Tensor:
         """The photos as 8 bit again (exact: `pixel_values` came from 8 bit)."""
-        return SemanticImageProcessor.postprocess(None, batch["pixel_values"], "pt")
+        return SemanticImageProcessor.postprocess(None, batch["pixel_values"], "pt_uint8")
 
     def facts(self) -> dict[str, Any]:
         """Kind and resize rule."""
@@ -173,6 +179,59 @@ class FolderSource:
         return {"kind": "pictures", "folder": self.folder.resolve().name, "resize": rule}
 
 
+class SavingSource:
+    """A source whose images are kept as PNG files, for evaluators outside: FOLDER/NAME.png by the label file's name.
+
+    Args:
+        source: Gives the images.
+        folder: Where they go; with several seeds FOLDER/seed_SEED/NAME.png.
+        dataset: Its rows name the files.
+        seeds: Of the evaluation.
+
+    Raises:
+        ValueError: the folder holds files already, which an evaluator would count, or two label maps have one name.
+    """
+
+    def __init__(
+        self, source: ImageSource, folder: str | Path, dataset: SemanticImageDataset, seeds: Sequence[int]
+    ) -> None:
+        self.source, self.folder, self.seeds = source, Path(folder), list(seeds)
+        self.gives_many = source.gives_many
+        self._names = [file_stem(dataset, index) for index in range(len(dataset))]
+        twice = [name for name, count in Counter(self._names).items() if count > 1]
+        if twice:
+            raise ValueError(f"--save_images: {len(twice)} names of label files come twice: {listing(twice, 5)}")
+        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise ValueError(f"--save_images {folder}: not an empty folder; name one, or a new one")
+        self._saved: set[int] = set()  # seeds
+
+    def images(
+        self, batch: dict[str, torch.Tensor], seed: int = 0, copies: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """The source's images; the first of each label map is written."""
+        images = self.source.images(batch, seed, copies)
+        if copies is None:
+            self._save(images, batch["index"].tolist(), seed)
+        return images
+
+    def complete(self, batches: Iterable[dict[str, torch.Tensor]], seed: int) -> None:
+        """Make and write the images of a seed that no metric has asked for."""
+        if seed not in self._saved:
+            for batch in batches:
+                self.images(batch, seed)
+
+    def _save(self, images: torch.Tensor, rows: list[int], seed: int) -> None:
+        folder = self.folder / f"seed_{seed}" if len(self.seeds) > 1 else self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for index, image in zip(rows, images.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+            Image.fromarray(image).save(folder / f"{self._names[index]}.png")
+        self._saved.add(seed)
+
+    def facts(self) -> dict[str, Any]:
+        """Those of the source."""
+        return self.source.facts()
+
+
 def list_pictures(folder: Path) -> dict[str, Path]:
     """Picture files of a folder by name without suffix. Raises ValueError for none, or two of one name."""
     if not folder.is_dir():
@@ -182,17 +241,20 @@ def list_pictures(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
             if path.stem in pictures:
                 raise ValueError(f"{path}: same name as {pictures[path.stem].name}; keep one of the two")
-            pictures[path.stem] = path
+            pictures[path.stem] = check_file(path)
     if not pictures:
         raise ValueError(f"{folder}: no pictures in it ({', '.join(s[1:] for s in PICTURE_SUFFIXES)})")
     return pictures
 
 
 def file_stem(dataset: SemanticImageDataset, index: int) -> str:
-    """Name of a row's label file without its suffix; the row's number in six digits where the set has no files."""
+    """Name of a row's label file without its suffix; the row's number in six digits where the set has no files, or
+    names them in a way that files are not called.
+    """
     cell = dataset.table[index]["label_map"]
     path = cell.get("path") if isinstance(cell, dict) else None
-    return Path(path).stem if path else f"{index:06d}"
+    stem = Path(str(path)[:1000]).stem if path else ""
+    return stem if stem.strip(".") and NAME.accepts(stem) else f"{index:06d}"
 
 
 # -- checkpoints ------------------------------------------------------------------------------------------------------
@@ -212,9 +274,15 @@ def load_pipeline(model: str, device: torch.device) -> Any:
     return pipe
 
 
-def checkpoint_facts(model: str) -> dict[str, Any]:
-    """Name and SHA-256 of a checkpoint's weights: a number belongs to a file, not to a folder's name."""
-    path = cached_file(model, "model.safetensors", _raise_exceptions_for_missing_entries=False)
+def checkpoint_facts(model: str, revision: str | None = None) -> dict[str, Any]:
+    """Name and SHA-256 of a checkpoint's weights: a number belongs to a file, not to a folder's name.
+
+    Args:
+        model: folder or repository.
+        revision: commit that was loaded.
+    """
+    where = {"revision": revision, "_raise_exceptions_for_missing_entries": False}
+    path = cached_file(model, "model.safetensors", **where)
     name = Path(model).resolve().name if Path(model).is_dir() else model
     return {"model": name, "weights_sha256": file_sha256(path) if path else None}
 
@@ -255,6 +323,7 @@ __all__ = [
     "GeneratorSource",
     "ImageSource",
     "RealSource",
+    "SavingSource",
     "check_label_space",
     "checkpoint_facts",
     "file_stem",

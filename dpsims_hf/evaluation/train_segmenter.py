@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Trains the project's own segmenter, the judge of semantic consistency where no published one can be had:
 
 python -m dpsims_hf.evaluation.train_segmenter --dataset_dir DIR --output_dir OUT \
@@ -21,10 +22,11 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..data import DatasetSpec, DrawSampler, JointTransform, SemanticImageDataset, collate
+from ..data.picture_cache import decode
 from ..modeling_backbone_weights import WEIGHTS_HELP
-from .confusion import ConfusionMatrix
-from .segmenter_network import SegmentationNetwork
+from .metrics.confusion import ConfusionMatrix
 from .segmenters import CONFIG_FILE, OWN_FORMAT, SIZE_DIVISOR, WEIGHTS_FILE, LabelMapping, load_segmenter
+from .segmenters.network import SegmentationNetwork
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def train(options: SegmenterOptions) -> dict[str, Any]:
     data["val"].validate()
     network = _build(options, len(names)).to(device, memory_format=torch.channels_last)
     counts = torch.from_numpy(data["train"].scan_labels().pixel_counts.sum(axis=0)[labels])
+    data["train"].use_decoded(decode(data["train"], "auto"))
     final_loss = _fit(network, data["train"], mapping, class_weights(counts).to(device), options)
     _save(
         options, network, names, spec, len(data["train"]), {"loss": final_loss, "seconds": time.monotonic() - started}
@@ -261,7 +264,7 @@ def _add_val(
 
 def _parse(arguments: list[str] | None) -> SegmenterOptions:
     parser = argparse.ArgumentParser(
-        prog="python -m dpsims_hf.evaluation.train_segmenter", description="Train the own segmenter on a data set."
+        prog="python -m dpsims_hf.evaluation.train_segmenter", description="Train the own segmenter on a dataset."
     )
     add, default = parser.add_argument, SegmenterOptions("", "")
     add("--dataset_dir", required=True, help="folder with train, val and classes.json")

@@ -13,11 +13,11 @@ from accelerate.utils import gather_object, send_to_device
 from torch.utils.data import DataLoader
 
 from ..data import DrawSampler, SemanticImageDataset, collate, rare_class_weights
-from ..data.cache_folder import default_cache_dir
-from ..data.decode_cache import decode
+from ..data.picture_cache import decode
+from ..data.reading.cache_folder import default_cache_dir
 from ..data.streaming import STATE, StreamingSemanticDataset, collate_stream, new_state, resplit
-from .interruption import quiet_worker
 from .options import RunOptions
+from .run.interruption import quiet_worker
 
 
 logger = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ class TrainingBatches:
 
 
 def cache_dir(options: RunOptions) -> Path:
-    """The folder of what is computed once for a data set."""
+    """The folder of what is computed once for a dataset."""
     return Path(options.data.cache_dir).expanduser() if options.data.cache_dir else default_cache_dir()
 
 

@@ -1,6 +1,6 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """From options to objects: networks with their switches, optimizers, objective."""
 
-import argparse
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +9,15 @@ from torch import nn
 
 from ..data import DatasetSpec
 from ..modeling_base import check_multiples
-from .contrastive import FeatureNetworks, FeatureNetworkSpec, ProjectionHeads
 from .families import get_family
-from .objective_base import AdversarialObjective
+from .objectives.adaptive_augmentation import AdaptiveAugmentation
+from .objectives.base import AdversarialObjective
+from .objectives.feature_networks import FeatureNetworks, FeatureNetworkSpec, PerceptualLoss, ProjectionHeads
+from .objectives.photo_noise import PhotoNoise
 from .options import FEATURE_SECTIONS, RunOptions, TrainingOptions
-from .perceptual import PerceptualLoss
-from .photo_noise import PhotoNoise
 
 
-def build_networks(args: argparse.Namespace, options: RunOptions, spec: DatasetSpec) -> dict[str, nn.Module]:
+def build_networks(options: RunOptions, spec: DatasetSpec) -> dict[str, nn.Module]:
     """Generator and discriminator with the dataset's classes; the backbone's weights are loaded here, once."""
     classes = {
         "id2label": dict(enumerate(spec.labels)),
@@ -37,8 +37,9 @@ def build_networks(args: argparse.Namespace, options: RunOptions, spec: DatasetS
         divisor = network.strides[0] if hasattr(network, "strides") else network.config.size_divisor
         name = f"data.image_size (for the {network.config.model_type})"
         check_multiples(name, options.data.image_size, divisor)
-    if hasattr(networks["discriminator"], "load_backbone_weights") and args.backbone_weights != "random":
-        networks["discriminator"].load_backbone_weights(args.backbone_weights)
+    weights = options.inputs.backbone_weights
+    if hasattr(networks["discriminator"], "load_backbone_weights") and weights != "random":
+        networks["discriminator"].load_backbone_weights(weights)
     return networks
 
 
@@ -54,7 +55,10 @@ def _make_config(config_class: type, values: dict[str, Any]) -> Any:
 def apply_memory_switches(networks: dict[str, nn.Module], training: TrainingOptions) -> dict[str, nn.Module]:
     """Memory format, activation checkpointing and the backbone's type; the same networks come back."""
     if training.gradient_checkpointing:
-        networks["generator"].activation_checkpointing_enable()
+        generator = networks["generator"]
+        # transformers up to 5.2x call it gradient checkpointing
+        enable = getattr(generator, "activation_checkpointing_enable", None) or generator.gradient_checkpointing_enable
+        enable()
     if training.channels_last:
         networks = {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}
     dtype = getattr(torch, training.backbone_dtype)
@@ -101,7 +105,7 @@ def adam_settings(training: TrainingOptions, network: str) -> dict[str, Any]:
 
 
 def build_objective(
-    args: argparse.Namespace, options: RunOptions, spec: DatasetSpec, device: torch.device
+    options: RunOptions, spec: DatasetSpec, device: torch.device
 ) -> tuple[AdversarialObjective, ProjectionHeads | None]:
     """The recipe family's objective, and the heads that its contrastive term trains."""
     features = projection = None
@@ -114,7 +118,9 @@ def build_objective(
         if section not in options.features or not options.loss.peak(weight):
             continue
         chosen = options.features[section]
-        networks = _feature_networks(section, chosen.networks, getattr(args, f"{section}_weights")).to(device)
+        networks = _feature_networks(section, chosen.networks, getattr(options.inputs, f"{section}_weights")).to(
+            device
+        )
         if section == "perceptual":
             features = PerceptualLoss(networks, chosen.level_weights)
         else:
@@ -122,6 +128,16 @@ def build_objective(
             projection = ProjectionHeads(networks.channels, chosen.hidden_dim, chosen.output_dim)
     objective = get_family(options.family).objective(options.loss, spec.num_labels, spec.void_label_id, features)
     return objective, projection
+
+
+def build_augmentation(options: RunOptions, void_label_id: int | None) -> AdaptiveAugmentation | None:
+    """What the options ask for; None if the augmentation is off."""
+    data = options.data
+    if not (data.ada_target or data.ada_fixed_probability):
+        return None
+    return AdaptiveAugmentation(
+        data.ada_target, data.ada_fixed_probability, data.ada_images, data.ada_kinds, void_label_id
+    )
 
 
 def build_photo_noise(options: RunOptions, dataset: Any, generator: nn.Module) -> PhotoNoise | None:
@@ -133,7 +149,9 @@ def build_photo_noise(options: RunOptions, dataset: Any, generator: nn.Module) -
     return PhotoNoise.fit(dataset, generator.config.noise_dim, generator.config.void_label_id)
 
 
-def _feature_networks(section: str, specs: tuple[FeatureNetworkSpec, ...], files: list[str] | None) -> FeatureNetworks:
+def _feature_networks(
+    section: str, specs: tuple[FeatureNetworkSpec, ...], files: tuple[str, ...] | None
+) -> FeatureNetworks:
     """Frozen networks with weights from local files or packages, where these are given."""
     if files:
         if len(files) != len(specs):

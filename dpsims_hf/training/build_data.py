@@ -1,15 +1,15 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""From options to data: the flags, and the views of a set. The batches of a run are in batches.py."""
+"""From options to data: the views of a dataset. The batches of a run are in batches.py."""
 
-import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..data import DatasetSpec, JointTransform, SemanticImageDataset
-from ..data.bad_samples import BadSamples
-from ..data.class_frequencies import ClassFrequencies
-from ..data.hub_loading import HubDataset, resolve_hub_dataset
-from ..data.specs import label_presets, load_label_preset
+from ..data.reading.bad_samples import BadSamples
+from ..data.samplers import ClassFrequencies
+from ..data.sources.hub_loading import HubDataset, resolve_hub_dataset
+from ..data.specs import load_label_preset
 from ..data.streaming import StreamingSemanticDataset, open_stream
 from .batches import cache_dir
 from .options import RunOptions
@@ -36,28 +36,6 @@ class Datasets(NamedTuple):
     stream: HubDataset | None = None
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that say where the data is."""
-    data = parser.add_argument_group("data")
-    data.add_argument("--train_dir", help="folder with train/images, train/labels and classes.json")
-    data.add_argument("--dataset_name", help="a Hub data set or a folder of parquet files, instead of --train_dir")
-    data.add_argument(
-        "--classes_file",
-        help=f"a classes.json, or one of {', '.join(label_presets())}; default: the data's own classes.json, or the "
-        "known set that lists the repository",
-    )
-    data.add_argument("--image_column", help="of a Hub data set; default: what is known of it, or image")
-    data.add_argument("--label_column", help="of a Hub data set; default: what is known of it, or label_map")
-    data.add_argument("--instance_column", help="of a Hub data set; default: what is known of it, or instance_map")
-    data.add_argument(
-        "--max_bad_samples",
-        type=int,
-        default=0,
-        metavar="N",
-        help="pass over up to N different samples that cannot be read (each is named); default: stop at the first",
-    )
-
-
 def _check_kind(train_dir: str | None, dataset_name: str | None) -> None:
     """A ValueError with the other flag, for a folder that is of its kind."""
     if train_dir:
@@ -69,7 +47,7 @@ def _check_kind(train_dir: str | None, dataset_name: str | None) -> None:
             remedy = (
                 "it was written by `prepare`: give it as --dataset_name"
                 if prepared
-                else "original folders of data sets go through python -m dpsims_hf.data.prepare first"
+                else "original folders of datasets go through python -m dpsims_hf.data.prepare first"
             )
             raise ValueError(f"--train_dir {train_dir}: no train/images and train/labels in it; {remedy}")
     elif (Path(dataset_name) / "train" / "labels").is_dir():
@@ -78,31 +56,46 @@ def _check_kind(train_dir: str | None, dataset_name: str | None) -> None:
         raise ValueError(f"--dataset_name {dataset_name}: no such folder")
 
 
-def build_datasets(args: argparse.Namespace, options: RunOptions) -> Datasets:
-    """Open the local folder or the Hub set."""
-    if bool(args.train_dir) == bool(args.dataset_name):
+def build_datasets(options: RunOptions) -> Datasets:
+    """Open the local folder or the Hub dataset."""
+    inputs = options.inputs
+    if bool(inputs.train_dir) == bool(inputs.dataset_name):
         raise ValueError("give the data: --train_dir DIR (a local folder) or --dataset_name REPO (one of the two)")
-    _check_kind(args.train_dir, args.dataset_name)
-    spec = load_label_preset(args.classes_file) if args.classes_file else None
-    register = Path(args.output_dir) / BAD_SAMPLES_FILE if args.max_bad_samples else None
+    _check_kind(inputs.train_dir, inputs.dataset_name)
+    spec = load_label_preset(inputs.classes_file) if inputs.classes_file else None
+    if inputs.label_reading and (spec or inputs.train_dir):
+        spec = replace(spec or DatasetSpec.from_folder(inputs.train_dir), label_reading=inputs.label_reading)
+    register = Path(options.launch.output_dir) / BAD_SAMPLES_FILE if inputs.max_bad_samples else None
     common: dict[str, Any] = {
         "seed": options.training.seed,
         "use_instance_offsets": bool(options.generator.get("use_instance_offsets")),
-        "bad_samples": BadSamples(args.max_bad_samples, register),
+        "bad_samples": BadSamples(inputs.max_bad_samples, register),
     }
-    if args.train_dir:
-        return _from_folder(args.train_dir, spec, options, common)
+    if inputs.max_train_samples and options.data.streaming:
+        raise ValueError("--max_train_samples is for sets that are not streamed; drop it, or data.streaming=true")
+    if inputs.train_dir:
+        return _first_samples(_from_folder(inputs.train_dir, spec, options, common), inputs.max_train_samples)
     found = resolve_hub_dataset(
-        args.dataset_name,
+        inputs.dataset_name,
         spec,
-        args.image_column,
-        args.label_column,
-        args.instance_column,
+        inputs.image_column,
+        inputs.label_column,
+        inputs.instance_column,
         use_instances=common["use_instance_offsets"],
     )
+    if inputs.label_reading:
+        found = replace(found, spec=replace(found.spec, label_reading=inputs.label_reading))
     if options.data.streaming:
-        return _from_stream(found, args, options, common)
-    return _from_hub(found, options, common)
+        return _from_stream(found, options, common)
+    return _first_samples(_from_hub(found, options, common), inputs.max_train_samples)
+
+
+def _first_samples(datasets: Datasets, count: int | None) -> Datasets:
+    """Leave only the first samples in the views that are trained on."""
+    for view in (datasets.train, datasets.whole):
+        if count is not None and count < len(view):
+            view.table = view.table.select(range(count))
+    return datasets
 
 
 def _transforms(options: RunOptions) -> tuple[JointTransform, JointTransform]:
@@ -117,7 +110,7 @@ def _transforms(options: RunOptions) -> tuple[JointTransform, JointTransform]:
 
 def _train_settings(options: RunOptions) -> dict[str, Any]:
     """Of the view that is trained on: its checks are kept on disk, its pictures by the cache that workers share."""
-    return {"cache_in_memory": False, "cache_dir": cache_dir(options)}
+    return {"cache_dir": cache_dir(options)}
 
 
 def _from_folder(folder: str, spec: DatasetSpec | None, options: RunOptions, common: dict[str, Any]) -> Datasets:
@@ -138,10 +131,9 @@ def _from_folder(folder: str, spec: DatasetSpec | None, options: RunOptions, com
 
 
 def _from_hub(found: HubDataset, options: RunOptions, common: dict[str, Any]) -> Datasets:
-    import datasets
 
     def open_split(split: str, transform: JointTransform, **settings: Any) -> SemanticImageDataset:
-        table = found.select(datasets.load_dataset(found.name, split=split, **found.load_kwargs))
+        table = found.load(split)
         return SemanticImageDataset(table, found.spec, transform, name=f"{found.name}:{split}", **common, **settings)
 
     crops, whole = _transforms(options)
@@ -154,7 +146,7 @@ def _from_hub(found: HubDataset, options: RunOptions, common: dict[str, Any]) ->
     )
 
 
-def _from_stream(found: HubDataset, args: argparse.Namespace, options: RunOptions, common: dict[str, Any]) -> Datasets:
+def _from_stream(found: HubDataset, options: RunOptions, common: dict[str, Any]) -> Datasets:
     """The views beside the training stream hold the first rows of their splits, as many as are looked at."""
     import datasets
 
@@ -182,16 +174,17 @@ def _from_stream(found: HubDataset, args: argparse.Namespace, options: RunOption
         name=f"{found.name}:{split}",
         **common,
     )
-    looked_at = max(training.sample_maps, args.validation_images or 0)
-    if args.validation_steps and not args.validation_images:
+    validation = options.validation
+    looked_at = max(training.sample_maps, validation.images or 0)
+    if validation.steps and not validation.images:
         looked_at = None
     return Datasets(
         found.spec,
         train,
-        first_rows(split, training.batch_norm_refresh_batches * training.batch_size),
+        first_rows(split, max(training.batch_norm_refresh_batches, 1) * training.batch_size),
         first_rows(found.validation_split() or split, looked_at),
         found,
     )
 
 
-__all__ = ["Datasets", "add_data_arguments", "build_datasets"]
+__all__ = ["Datasets", "build_datasets"]

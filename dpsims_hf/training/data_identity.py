@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..data import DatasetSpec
-from ..data.hub_loading import HubDataset
-from ..data.rows import content
+from ..data.reading.rows import content
+from ..data.sources.hub_loading import HubDataset
 from .build_data import Datasets
 
 
@@ -67,7 +67,7 @@ def describe_change(before: dict[str, Any], now: dict[str, Any], step: int) -> s
 
 
 def class_difference(folder: Path, spec: DatasetSpec) -> str | None:
-    """The first class of a checkpoint that is another one in the data, in words; None if all are the same.
+    """The first class of a checkpoint that is another one in the data, described; None if all are the same.
 
     Raises:
         ValueError: the checkpoint does not say its classes.

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """The exponential moving average of the generator (DP-SIMS Sec. 4.1), which is the published model."""
 
 import copy

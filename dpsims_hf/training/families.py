@@ -1,4 +1,5 @@
-"""One row per family: which classes make its networks and which objective trains them."""
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""One row per family: which classes make its networks, which objective trains them, and its recipes."""
 
 from dataclasses import dataclass
 
@@ -10,11 +11,16 @@ from ..modeling_dpsims import DPSIMSGenerator
 from ..modeling_dpsims_discriminator import DPSIMSDiscriminator
 from ..modeling_oasis import OASISGenerator
 from ..modeling_oasis_discriminator import OASISDiscriminator
-from .loss_weights import AdversarialLossWeights
-from .objective_base import AdversarialObjective
-from .objective_dpgan import DPGANLossWeights, DPGANObjective
-from .objective_dpsims import DPSIMSLossWeights, DPSIMSObjective
-from .objective_oasis import OASISLossWeights, OASISObjective
+from ..modeling_spade import SPADEGenerator
+from ..modeling_spade_discriminator import SPADEDiscriminator
+from .objectives.base import AdversarialObjective
+from .objectives.dpgan import DPGANLossWeights, DPGANObjective
+from .objectives.dpsims import DPSIMSLossWeights, DPSIMSObjective
+from .objectives.oasis import OASISLossWeights, OASISObjective
+from .objectives.spade import SPADELossWeights, SPADEObjective
+from .objectives.weights import AdversarialLossWeights
+from .recipes import dpgan, dpsims, oasis, spade
+from .recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,14 @@ class Family:
     discriminator: type[PreTrainedModel]
     loss_weights: type[AdversarialLossWeights]
     objective: type[AdversarialObjective]
+    recipes: dict[str, Recipe]
 
 
 FAMILIES = {
-    "dpsims": Family(DPSIMSGenerator, DPSIMSDiscriminator, DPSIMSLossWeights, DPSIMSObjective),
-    "dpgan": Family(DPGANGenerator, DPGANDiscriminator, DPGANLossWeights, DPGANObjective),
-    "oasis": Family(OASISGenerator, OASISDiscriminator, OASISLossWeights, OASISObjective),
+    "dpsims": Family(DPSIMSGenerator, DPSIMSDiscriminator, DPSIMSLossWeights, DPSIMSObjective, dpsims.RECIPES),
+    "dpgan": Family(DPGANGenerator, DPGANDiscriminator, DPGANLossWeights, DPGANObjective, dpgan.RECIPES),
+    "oasis": Family(OASISGenerator, OASISDiscriminator, OASISLossWeights, OASISObjective, oasis.RECIPES),
+    "spade": Family(SPADEGenerator, SPADEDiscriminator, SPADELossWeights, SPADEObjective, spade.RECIPES),
 }
 
 

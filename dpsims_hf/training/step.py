@@ -1,8 +1,8 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """One optimizer step of the discriminator, then one of the generator, then one of the average."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,7 +10,8 @@ from torch import nn
 
 from ..data import stateless_generator
 from .ema import ExponentialMovingAverage
-from .objective_base import Noise, check_finite
+from .objectives.base import AdversarialObjective, check_finite
+from .objectives.noise import Noise
 from .options import RunOptions
 
 
@@ -59,7 +60,7 @@ class Trainer:
         self,
         accelerator: Accelerator,
         options: RunOptions,
-        objective: Any,
+        objective: AdversarialObjective,
         networks: dict[str, nn.Module],
         optimizers: dict[str, torch.optim.Optimizer],
         ema: ExponentialMovingAverage,

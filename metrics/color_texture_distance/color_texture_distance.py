@@ -1,11 +1,12 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Distances of colour and texture statistics per class between real and generated images, as an `evaluate` module."""
 
 from typing import Any
 
-import datasets
 import evaluate
 
-from dpsims_hf.evaluation.color_texture import ColorTextureHistograms, color_texture_distance
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.color_texture import ColorTextureHistograms, color_texture_distance
 
 
 _DESCRIPTION = """
@@ -34,28 +35,18 @@ Returns:
 """
 
 
-class ColorTextureDistance(evaluate.Metric):
+class ColorTextureDistance(module_bases.LabelledMetric):
     """Keeps histograms per label in `real` and `fake`. In several processes: gather both and call their `merge`.
 
     Histograms have no image numbers: shard without padding, or padded images count twice.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge its state")
+    def start_anew(self) -> None:
+        """Forget all images."""
         self.real, self.fake = ColorTextureHistograms(), ColorTextureHistograms()
 
     def _info(self) -> evaluate.MetricInfo:
-        label_map = datasets.Sequence(datasets.Sequence(datasets.Value("uint16")))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Image(), "references": datasets.Image(), "label_maps": label_map}
-            ),
-        )
+        return self.describe_labelled(_DESCRIPTION, _CITATION, _INPUTS)
 
     def add(self, *, prediction: Any = None, reference: Any = None, label_map: Any = None) -> None:
         """Add one generated and/or one real image with their label map."""
@@ -85,7 +76,7 @@ class ColorTextureDistance(evaluate.Metric):
         real.merge(self.real)
         fake.merge(self.fake)
         result = color_texture_distance(real, fake, num_labels, ignore_index)
-        self.real, self.fake = ColorTextureHistograms(), ColorTextureHistograms()
+        self.start_anew()
         return result
 
 

@@ -1,11 +1,12 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Power on the up-sampling grid inside one-class regions, real photos beside generated, as an `evaluate` module."""
 
 from typing import Any
 
-import datasets
 import evaluate
 
-from dpsims_hf.evaluation.grid_artifacts import CYCLES, WINDOW, GridArtifacts, grid_artifact_scores
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.grid_artifacts import CYCLES, WINDOW, GridArtifacts, grid_artifact_scores
 
 
 _DESCRIPTION = """
@@ -37,29 +38,22 @@ Returns:
 """
 
 
-class GridArtifactsMetric(evaluate.Metric):
+class GridArtifactsMetric(module_bases.LabelledMetric):
     """Keeps sums per image in `real` and `fake`. In several processes: gather both and call their `merge`.
 
     Load options `window` and `cycles` as in `GridArtifacts`; period 16 comes with window=64, cycles=(4, 8, 16, 32).
     """
 
     def __init__(self, *args: Any, window: int = WINDOW, cycles: tuple[int, ...] = CYCLES, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge its state")
         self.window, self.cycles = window, cycles
+        super().__init__(*args, **kwargs)
+
+    def start_anew(self) -> None:
+        """Forget all images."""
         self.real, self.fake = self._empty()
 
     def _info(self) -> evaluate.MetricInfo:
-        label_map = datasets.Sequence(datasets.Sequence(datasets.Value("uint16")))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": datasets.Image(), "references": datasets.Image(), "label_maps": label_map}
-            ),
-        )
+        return self.describe_labelled(_DESCRIPTION, _CITATION, _INPUTS)
 
     def add(
         self, *, prediction: Any = None, reference: Any = None, label_map: Any = None, index: int | None = None
@@ -91,7 +85,7 @@ class GridArtifactsMetric(evaluate.Metric):
         """Compute from all that was added, these included, and start anew. After an error the added images stay."""
         real, fake = self._extended(predictions, references, label_maps, indices)
         result = grid_artifact_scores(real, fake, num_labels, ignore_index)
-        self.real, self.fake = self._empty()
+        self.start_anew()
         return result
 
     def _empty(self) -> tuple[GridArtifacts, GridArtifacts]:

@@ -1,12 +1,13 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Kernel distance between real and generated images, from running feature vectors, as an `evaluate` module."""
 
 from typing import Any
 
-import datasets
 import evaluate
+import numpy as np
 
-from dpsims_hf.evaluation.feature_set import RealFakeFeatures
-from dpsims_hf.evaluation.frechet import kid
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.frechet import kid
 
 
 _DESCRIPTION = """
@@ -36,40 +37,11 @@ Returns:
 """
 
 
-class KID(evaluate.Metric):
+class KID(module_bases.FeatureMetric):
     """Keeps one vector per image in `state`. In several processes: gather `state`, call `state.merge(other)`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge `state`")
-        self.state = RealFakeFeatures()
-
     def _info(self) -> evaluate.MetricInfo:
-        vector = datasets.Sequence(datasets.Value("float32"))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": vector, "references": vector}),
-        )
-
-    def add(
-        self, *, prediction: Any = None, reference: Any = None, index: int | None = None, extractor: Any = None
-    ) -> None:
-        """Add one generated and/or one real image."""
-        self.add_batch(
-            predictions=None if prediction is None else [prediction],
-            references=None if reference is None else [reference],
-            indices=None if index is None else [index],
-            extractor=extractor,
-        )
-
-    def add_batch(
-        self, *, predictions: Any = None, references: Any = None, indices: Any = None, extractor: Any = None
-    ) -> None:
-        """Add some generated and/or real images; their numbers may differ."""
-        self.state.add(predictions, references, indices, extractor)
+        return self.describe_vectors(_DESCRIPTION, _CITATION, _INPUTS)
 
     def compute(
         self,
@@ -83,19 +55,9 @@ class KID(evaluate.Metric):
         seed: int = 0,
     ) -> dict[str, float | int]:
         """Compute from all that was added, these included, and start anew. After an error the added images stay."""
-        state = RealFakeFeatures()
-        state.merge(self.state)
-        state.add(predictions, references, indices, extractor)
-        real, fake = state.ordered()
-        mean, std = kid(real, fake, subsets, subset_size, seed)
-        self.state = RealFakeFeatures()
-        return {
-            "kid": mean,
-            "kid_std": std,
-            "subsets": subsets,
-            "subset_size": subset_size,
-            "seed": seed,
-            "num_predictions": len(fake),
-            "num_references": len(real),
-            "feature_dimensions": real.shape[1],
-        }
+
+        def measure(real: np.ndarray, fake: np.ndarray) -> dict[str, float | int]:
+            mean, std = kid(real, fake, subsets, subset_size, seed)
+            return {"kid": mean, "kid_std": std, "subsets": subsets, "subset_size": subset_size, "seed": seed}
+
+        return self.measured(measure, predictions, references, indices, extractor)

@@ -1,12 +1,19 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """LPIPS between images of one label map, mean over pairs and label maps, as an `evaluate` module."""
 
+from functools import partial
 from typing import Any
 
-import datasets
 import evaluate
 import torch
 
-from dpsims_hf.evaluation.diversity import DiversityMean, load_lpips, lpips_distances, pairwise_distances, stack_images
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.diversity import (
+    DiversityMean,
+    load_lpips,
+    lpips_distances,
+    pairwise_distances,
+)
 
 
 _DESCRIPTION = """
@@ -32,22 +39,15 @@ Returns:
 """
 
 
-class LPIPSDiversity(evaluate.Metric):
+class LPIPSDiversity(module_bases.DiversityMetric):
     """Keeps one number per label map in `state`. In several processes: gather `state`, call `state.merge(other)`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge `state`")
-        self.state, self.distance, self.network = DiversityMean(), None, None
+        self.distance, self.network = None, None
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Sequence(datasets.Image())}),
-        )
+        return self.describe_images(_DESCRIPTION, _CITATION, _INPUTS)
 
     def add(self, *, prediction: Any = None, index: int | None = None, distance: Any = None) -> None:
         """Add the images of one label map."""
@@ -61,29 +61,23 @@ class LPIPSDiversity(evaluate.Metric):
         self, *, predictions: Any = None, references: Any = None, indices: Any = None, distance: Any = None
     ) -> dict[str, float | int]:
         """Compute from all that was added, these included, and start anew. After an error the added values stay."""
-        if references is not None:
-            raise ValueError("diversity compares generated images with each other: leave references out")
+        self.refuse_references(references)
         state = self.state if predictions is None else self._extended(predictions, indices, distance)
         result = state.compute()
-        self.state = DiversityMean()
+        self.start_anew()
         return {"lpips_diversity": result.pop("mean"), **result}
 
     def _extended(self, predictions: Any, indices: Any, distance: Any) -> DiversityMean:
         """The state with more label maps. One value must not mix two measures."""
-        if not predictions or (indices is not None and len(indices) != len(predictions)):
-            raise ValueError("give predictions, a list of images per label map, and as many indices or none")
         if len(self.state) and self.distance is not distance:
             raise ValueError("distance differs from the earlier calls: call compute() in between")
-        state = DiversityMean()
-        state.merge(self.state)
-        for number, pictures in enumerate(predictions):
-            images = stack_images(pictures)
-            values = self._protocol(images) if distance is None else pairwise_distances(images, distance)
-            state.add(values, None if indices is None else indices[number])
+        state = self.extended(partial(self._values, distance), predictions, indices)
         self.distance = distance
         return state
 
-    def _protocol(self, images: torch.Tensor) -> torch.Tensor:
+    def _values(self, distance: Any, images: torch.Tensor) -> torch.Tensor:
+        if distance is not None:
+            return pairwise_distances(images, distance)
         if self.network is None:
             self.network = load_lpips()
         return lpips_distances(images, self.network)

@@ -1,11 +1,17 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """MS-SSIM between images of one label map, mean over pairs and label maps, as an `evaluate` module."""
 
 from typing import Any
 
-import datasets
 import evaluate
+import torch
 
-from dpsims_hf.evaluation.diversity import DiversityMean, ms_ssim_similarities, pairwise_distances, stack_images
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.diversity import (
+    DiversityMean,
+    ms_ssim_similarities,
+    pairwise_distances,
+)
 
 
 _DESCRIPTION = """
@@ -32,22 +38,15 @@ Returns:
 """
 
 
-class MSSSIMDiversity(evaluate.Metric):
+class MSSSIMDiversity(module_bases.DiversityMetric):
     """Keeps one number per label map in `state`. In several processes: gather `state`, call `state.merge(other)`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge `state`")
-        self.state, self.options = DiversityMean(), (5, None)
+        self.options: tuple[int, Any] = (5, None)
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": datasets.Sequence(datasets.Image())}),
-        )
+        return self.describe_images(_DESCRIPTION, _CITATION, _INPUTS)
 
     def add(
         self, *, prediction: Any = None, index: int | None = None, scales: int = 5, similarity: Any = None
@@ -72,28 +71,23 @@ class MSSSIMDiversity(evaluate.Metric):
         similarity: Any = None,
     ) -> dict[str, float | int | None]:
         """Compute from all that was added, these included, and start anew. After an error the added values stay."""
-        if references is not None:
-            raise ValueError("diversity compares generated images with each other: leave references out")
+        self.refuse_references(references)
         state = self.state if predictions is None else self._extended(predictions, indices, scales, similarity)
         result = state.compute()
         scales, similarity = self.options
-        self.state = DiversityMean()
+        self.start_anew()
         return {"ms_ssim_diversity": result.pop("mean"), "scales": None if similarity else scales, **result}
 
     def _extended(self, predictions: Any, indices: Any, scales: int, similarity: Any) -> DiversityMean:
         """The state with more label maps. One value must not mix two measures."""
-        if not predictions or (indices is not None and len(indices) != len(predictions)):
-            raise ValueError("give predictions, a list of images per label map, and as many indices or none")
         if len(self.state) and self.options != (scales, similarity):
             raise ValueError("scales or similarity differ from the earlier calls: call compute() in between")
-        state = DiversityMean()
-        state.merge(self.state)
-        for number, pictures in enumerate(predictions):
-            images = stack_images(pictures)
+
+        def measure(images: torch.Tensor) -> torch.Tensor:
             if similarity is None:
-                values = ms_ssim_similarities(images, scales)
-            else:
-                values = pairwise_distances((images + 1.0) / 2.0, similarity)
-            state.add(values, None if indices is None else indices[number])
+                return ms_ssim_similarities(images, scales)
+            return pairwise_distances((images + 1.0) / 2.0, similarity)
+
+        state = self.extended(measure, predictions, indices)
         self.options = (scales, similarity)
         return state

@@ -1,12 +1,13 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Improved precision and recall, from running feature vectors, as an `evaluate` module."""
 
 from typing import Any
 
-import datasets
 import evaluate
+import numpy as np
 
-from dpsims_hf.evaluation.feature_set import RealFakeFeatures
-from dpsims_hf.evaluation.precision_recall import improved_precision_recall
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.precision_recall import improved_precision_recall
 
 
 _DESCRIPTION = """
@@ -34,40 +35,11 @@ Returns:
 """
 
 
-class PrecisionRecall(evaluate.Metric):
+class PrecisionRecall(module_bases.FeatureMetric):
     """Keeps one vector per image in `state`. In several processes: gather `state`, call `state.merge(other)`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge `state`")
-        self.state = RealFakeFeatures()
-
     def _info(self) -> evaluate.MetricInfo:
-        vector = datasets.Sequence(datasets.Value("float32"))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": vector, "references": vector}),
-        )
-
-    def add(
-        self, *, prediction: Any = None, reference: Any = None, index: int | None = None, extractor: Any = None
-    ) -> None:
-        """Add one generated and/or one real image."""
-        self.add_batch(
-            predictions=None if prediction is None else [prediction],
-            references=None if reference is None else [reference],
-            indices=None if index is None else [index],
-            extractor=extractor,
-        )
-
-    def add_batch(
-        self, *, predictions: Any = None, references: Any = None, indices: Any = None, extractor: Any = None
-    ) -> None:
-        """Add some generated and/or real images; their numbers may differ."""
-        self.state.add(predictions, references, indices, extractor)
+        return self.describe_vectors(_DESCRIPTION, _CITATION, _INPUTS)
 
     def compute(
         self,
@@ -79,17 +51,9 @@ class PrecisionRecall(evaluate.Metric):
         k: int = 3,
     ) -> dict[str, float | int]:
         """Compute from all that was added, these included, and start anew. After an error the added images stay."""
-        state = RealFakeFeatures()
-        state.merge(self.state)
-        state.add(predictions, references, indices, extractor)
-        real, fake = state.ordered()
-        precision, recall = improved_precision_recall(real, fake, k)
-        self.state = RealFakeFeatures()
-        return {
-            "precision": precision,
-            "recall": recall,
-            "k": k,
-            "num_predictions": len(fake),
-            "num_references": len(real),
-            "feature_dimensions": real.shape[1],
-        }
+
+        def measure(real: np.ndarray, fake: np.ndarray) -> dict[str, float | int]:
+            precision, recall = improved_precision_recall(real, fake, k)
+            return {"precision": precision, "recall": recall, "k": k}
+
+        return self.measured(measure, predictions, references, indices, extractor)

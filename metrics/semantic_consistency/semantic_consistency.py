@@ -1,13 +1,14 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Mean IoU and pixel accuracy between label maps and what a segmenter sees in the generated images, for `evaluate`."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import datasets
 import evaluate
 
-from dpsims_hf.evaluation.confusion import ConfusionMatrix, count_pairs
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.confusion import ConfusionMatrix, count_pairs
 
 
 _DESCRIPTION = """
@@ -36,26 +37,22 @@ Returns:
 """
 
 
-class SemanticConsistency(evaluate.Metric):
+class SemanticConsistency(module_bases.MergeableMetric):
     """Keeps pixel counts per pair of ids in the Counter `state`. In several processes: gather, `state.update(other)`.
 
     Counts have no image numbers: shard without padding, or padded images count twice.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then add up `state`")
+    remedy = "add up `state`"
+
+    def start_anew(self) -> None:
+        """Forget all label maps."""
         self.state: Counter[tuple[int, int]] = Counter()
 
     def _info(self) -> evaluate.MetricInfo:
-        label_map = datasets.Sequence(datasets.Sequence(datasets.Value("uint16")))
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features({"predictions": label_map, "references": label_map}),
-        )
+        label_map = module_bases.label_map_feature()
+        features = {"predictions": label_map, "references": label_map}
+        return self.describe(_DESCRIPTION, _CITATION, _INPUTS, features)
 
     def add(self, *, prediction: Any = None, reference: Any = None) -> None:
         """Add one pair of label maps."""
@@ -80,7 +77,7 @@ class SemanticConsistency(evaluate.Metric):
         if predictions is not None or references is not None:
             matrix.add_counts(_count(predictions, references))
         result = matrix.compute()
-        self.state = Counter()
+        self.start_anew()
         return result
 
 

@@ -1,3 +1,4 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Spread of colours and features between images of one label map, against real photos, as an `evaluate` module."""
 
 from typing import Any
@@ -6,9 +7,10 @@ import datasets
 import evaluate
 import numpy as np
 
-from dpsims_hf.evaluation.diversity import pairwise_distances, stack_images
-from dpsims_hf.evaluation.feature_set import as_image
-from dpsims_hf.evaluation.variety import IMAGES, GeneratedVariety, PhotoVariety, class_colors, variety_scores
+from dpsims_hf.evaluation.metrics import module_bases
+from dpsims_hf.evaluation.metrics.diversity import pairwise_distances, stack_images
+from dpsims_hf.evaluation.metrics.feature_set import as_image
+from dpsims_hf.evaluation.metrics.variety import IMAGES, GeneratedVariety, PhotoVariety, class_colors, variety_scores
 
 
 _DESCRIPTION = """
@@ -42,33 +44,20 @@ Returns:
 """
 
 
-class Variety(evaluate.Metric):
+class Variety(module_bases.LabelledMetric):
     """Keeps numbers per label map in `fake`, colours in `real`, and photos where there is a distance.
 
     In several processes: gather `real` and `fake` and call their `merge`, and join the dictionaries `photos`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.num_process > 1:
-            raise ValueError(f"num_process={self.num_process}: load it plainly in each process, then merge its state")
-        self._start_anew()
-
-    def _start_anew(self) -> None:
+    def start_anew(self) -> None:
+        """Forget all label maps."""
         self.real, self.fake, self.distance = PhotoVariety(), GeneratedVariety(), None
         self.photos: dict[int, np.ndarray] = {}
 
     def _info(self) -> evaluate.MetricInfo:
-        label_map = datasets.Sequence(datasets.Sequence(datasets.Value("uint16")))
         images = datasets.Sequence(datasets.Image())
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_INPUTS,
-            features=datasets.Features(
-                {"predictions": images, "references": datasets.Image(), "label_maps": label_map}
-            ),
-        )
+        return self.describe_labelled(_DESCRIPTION, _CITATION, _INPUTS, predictions=images)
 
     def add(
         self,
@@ -122,7 +111,7 @@ class Variety(evaluate.Metric):
             group = [photos[number] for number in real.nearest(index, similar_photos)]
             real.add_distances(index, _distances(group, distance))
         result = variety_scores(real, fake, num_labels, ignore_index)
-        self._start_anew()
+        self.start_anew()
         return result
 
     def _extended(

@@ -1,0 +1,2 @@
+# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
+"""How values in label and instance files become ids."""

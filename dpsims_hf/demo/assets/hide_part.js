@@ -1,0 +1,1 @@
+() => ({ __type__: "update", visible: false })

@@ -1,0 +1,1 @@
+() => setTimeout(() => document.querySelector("#style-make").click(), 50) && null

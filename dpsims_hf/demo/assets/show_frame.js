@@ -1,0 +1,1 @@
+(frame) => ({ __type__: "update", selected_index: frame - 1 })
