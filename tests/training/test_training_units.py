@@ -338,7 +338,7 @@ def test_a_swap_without_settings_for_the_data_is_refused():
 
 
 def test_learning_rates_fall_in_the_second_half():
-    """Park et al. 2019: constant, then linearly to 0. Independent values: 8 steps, the last four at 1, 3/4, 2/4, 1/4."""
+    """Park et al. 2019: constant, then linearly to 0; values by hand for 8 steps."""
     options = options_of("tiny", "training.max_train_steps=8", "training.learning_rate_decay_start=0.5", *RANDOM)
     rates = (options.training.learning_rate_generator, options.training.learning_rate_discriminator)
     parts = {name: torch.nn.Linear(1, 1) for name in ("generator", "discriminator")}
