@@ -98,7 +98,8 @@ def check_unchanged(run: Run) -> None:
     if before is not None and _without_steps(before[0]) != _without_steps(run.train):
         was = sorted(set(before[0]) ^ set(run.train))
         raise ValueError(
-            f"{run.folder} holds a run of other settings ({', '.join(was)}); give another --output_dir, or move it away"
+            f"{run.folder} holds a run of other settings ({', '.join(was)}); "
+            "give another --output_dir, or move it away"
         )
 
 

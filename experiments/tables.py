@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows; the first is the reference. `shared`: training flags of all rows; `metrics`: of the evaluation's command."""
+    """Rows, the first is the reference; `shared`: training flags of all; `metrics`: of the evaluation's command."""
 
     title: str
     rows: tuple[Row, ...]

@@ -149,7 +149,7 @@ class Trainer:
         _accumulate(log, {name: value.detach() for name, value in terms.items()}, count)
 
     def _decay(self, step: int, log: dict[str, torch.Tensor]) -> None:
-        """Set the learning rates of a step: from the options and the step alone, so that nothing is stored to resume."""
+        """Set the learning rates of a step, from the options and the step alone: nothing is stored to resume."""
         training = self.options.training
         if training.learning_rate_decay_start == 1:
             return
