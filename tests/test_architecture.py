@@ -21,7 +21,7 @@ UNMEASURED = (
     "dpsims_hf/pipeline_semantic_image_synthesis.py",
     "tests/test_demo_api.py",
 )
-MEASURED = ("dpsims_hf", "metrics", "tests", "tools", "benchmarks", ".ci")
+MEASURED = ("dpsims_hf", "metrics", "tests", "tools", "benchmarks", "experiments", ".ci")
 
 
 def is_measured(path: Path) -> bool:

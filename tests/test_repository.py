@@ -98,7 +98,7 @@ def test_constraints_pin_one_version_of_everything_that_is_required():
 
 
 HEADER = "# Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0."
-OUR_FOLDERS = ("dpsims_hf", "metrics", "tests", "tools", "benchmarks", ".ci")
+OUR_FOLDERS = ("dpsims_hf", "metrics", "tests", "tools", "benchmarks", "experiments", ".ci")
 
 
 def test_every_python_file_begins_with_the_licence():

@@ -104,6 +104,12 @@ def adam_settings(training: TrainingOptions, network: str) -> dict[str, Any]:
     return {"lr": float(rate), "betas": (float(training.adam_beta1), float(training.adam_beta2))}
 
 
+def learning_rate_factor(training: TrainingOptions, step: int) -> float:
+    """What both learning rates are multiplied by in a step (counted from 0): 1, then linearly towards 0 at the end."""
+    decaying = training.max_train_steps * (1 - training.learning_rate_decay_start)
+    return min(1.0, (training.max_train_steps - step) / decaying) if decaying else 1.0
+
+
 def build_objective(
     options: RunOptions, spec: DatasetSpec, device: torch.device
 ) -> tuple[AdversarialObjective, ProjectionHeads | None]:

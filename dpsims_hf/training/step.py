@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from ..data import stateless_generator
+from .build import adam_settings, learning_rate_factor
 from .ema import ExponentialMovingAverage
 from .objectives.base import AdversarialObjective, check_finite
 from .objectives.noise import Noise
@@ -100,6 +101,7 @@ class Trainer:
         log: dict[str, torch.Tensor] = {}
         draws = []
         self.objective.at_step(step)
+        self._decay(step, log)
         discriminator_terms = self.objective.discriminator_terms
         for index, batch in enumerate(micro_batches):
             noise = self.noise(batch, step, index, 0)
@@ -145,6 +147,17 @@ class Trainer:
         check_finite(terms, step)
         self.accelerator.backward(torch.stack(list(terms.values())).sum() / count)
         _accumulate(log, {name: value.detach() for name, value in terms.items()}, count)
+
+    def _decay(self, step: int, log: dict[str, torch.Tensor]) -> None:
+        """Set the learning rates of a step, from the options and the step alone: nothing is stored to resume."""
+        training = self.options.training
+        if training.learning_rate_decay_start == 1:
+            return
+        factor = learning_rate_factor(training, step)
+        for name, optimizer in self.optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = adam_settings(training, name)["lr"] * factor
+        log["learning_rate_factor"] = torch.tensor(factor)
 
     def _update(self, name: str, log: dict[str, torch.Tensor]) -> None:
         optimizer = self.optimizers[name]

@@ -12,7 +12,7 @@ from torch import nn
 
 from dpsims_hf import DPSIMSGenerator, DPSIMSGeneratorConfig
 from dpsims_hf.data.synthetic import SYNTHETIC_SPEC
-from dpsims_hf.training.build import build_networks
+from dpsims_hf.training.build import build_networks, build_optimizers, learning_rate_factor
 from dpsims_hf.training.ema import ExponentialMovingAverage, refresh_batch_norm
 from dpsims_hf.training.families import FAMILIES, get_family
 from dpsims_hf.training.objectives.dpsims import DPSIMSObjective
@@ -335,3 +335,26 @@ def test_the_pretrained_discriminator_checks_the_crop_too():
 def test_a_swap_without_settings_for_the_data_is_refused():
     with pytest.raises(ValueError, match="there is no dpsims recipe for nowhere.*dpsims has recipes for ade20k"):
         counterpart(dataclasses.replace(get_recipe("oasis/tiny"), dataset="nowhere"), "dpsims")
+
+
+def test_learning_rates_fall_in_the_second_half():
+    """Park et al. 2019: constant, then linearly to 0; values by hand for 8 steps."""
+    options = options_of("tiny", "training.max_train_steps=8", "training.learning_rate_decay_start=0.5", *RANDOM)
+    rates = (options.training.learning_rate_generator, options.training.learning_rate_discriminator)
+    parts = {name: torch.nn.Linear(1, 1) for name in ("generator", "discriminator")}
+    optimizers = build_optimizers(parts, options.training)
+    trainer = Trainer(None, options, None, {}, optimizers, None)
+    for step, share in enumerate([1, 1, 1, 1, 1, 0.75, 0.5, 0.25]):
+        log: dict[str, torch.Tensor] = {}
+        trainer._decay(step, log)
+        got = [optimizer.param_groups[0]["lr"] for optimizer in optimizers.values()]
+        assert got == pytest.approx([rate * share for rate in rates]) and log["learning_rate_factor"] == share
+
+
+def test_learning_rates_are_constant_unless_asked():
+    assert {options_of(name).training.learning_rate_decay_start for name in RECIPES} == {1.0}
+    released = resolve_options("spade/cityscapes", as_released=True)
+    assert released.training.learning_rate_decay_start == 0.5, "SPADE's own"
+    assert learning_rate_factor(options_of("tiny").training, 3) == 1.0
+    with pytest.raises(ValueError, match=r"learning_rate_decay_start=1.5 must be a share.*1 keeps"):
+        options_of("tiny", "training.learning_rate_decay_start=1.5")

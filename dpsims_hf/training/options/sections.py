@@ -28,6 +28,8 @@ class TrainingOptions:
             gradient_accumulation_steps.
         gradient_accumulation_steps: micro-batches per optimizer step; exact but for batch-norm statistics.
         learning_rate_generator, learning_rate_discriminator, adam_beta1, adam_beta2: Adam (Sec. 4.1).
+        learning_rate_decay_start: both rates fall linearly to 0 from this share of the training on (0.5 in SPADE,
+            Park et al. 2019); 1 keeps them constant.
         max_grad_norm: gradient clipping of both networks; 0 is off (Sec. 4.1 clips for Swin).
         ema_decay, ema_warmup: see `ExponentialMovingAverage`.
         batch_norm_refresh_batches: batches for the averaged model's statistics before it is saved or sampled.
@@ -55,6 +57,7 @@ class TrainingOptions:
     learning_rate_discriminator: float = 1e-3
     adam_beta1: float = 0.0
     adam_beta2: float = 0.99
+    learning_rate_decay_start: float = 1.0
     max_grad_norm: float = 0.0
     ema_decay: float = 0.9999
     ema_warmup: bool = True
@@ -101,6 +104,11 @@ class TrainingOptions:
         for name in ("learning_rate_generator", "learning_rate_discriminator"):
             if getattr(self, name) < 0:
                 raise ValueError(f"training.{name}={getattr(self, name)} must not be negative")
+        if not 0 <= self.learning_rate_decay_start <= 1:
+            raise ValueError(
+                f"training.learning_rate_decay_start={self.learning_rate_decay_start} must be a share of the training "
+                "in [0, 1]; 1 keeps the rates constant"
+            )
         if not 0 <= self.texture_noise_share <= 2:
             raise ValueError(f"training.texture_noise_share={self.texture_noise_share} must be in [0, 2]")
         for name in ("adam_beta1", "adam_beta2", "ema_decay"):

@@ -51,6 +51,7 @@ _OURS_ADDED = {
     "data__label_perturbation": 0.0,
     "data__ada_target": 0.0,
     "data__ada_fixed_probability": 0.0,
+    "training__learning_rate_decay_start": 1.0,
     "training__max_grad_norm": 0.0,
 }
 _PERCEPTUAL = "released code of SPADE: torchvision's VGG19, five levels; the paper says VGG"
@@ -112,6 +113,7 @@ PAPER: dict[str, dict[str, PaperValue]] = {
         **_given("App. C.3: 10, in ablations alone", loss__lambda_vgg=0.0),
         **_given("Sec. 3.2: a coin per class", loss__labelmix_as_released=False, loss__consistency_mask="classes"),
         **_given("Sec. 3 and App. C.3, which have none", **_OURS_ADDED),
+        **_given("App. C.3: constant", training__learning_rate_decay_start=1.0),
         **_OASIS_NETWORKS,
     },
     "dpgan": {
@@ -155,6 +157,7 @@ PAPER: dict[str, dict[str, PaperValue]] = {
         **_given("Sec. 4: SPADE+ is trained without", loss__lambda_feature_matching=0.0),
         **_given("Sec. 3.1, which has none", loss__lambda_labelmix=0.0),
         **_given("Sec. 3.1 and App. C.3, which have none", **_OURS_ADDED),
+        **_given("App. C.3: constant", training__learning_rate_decay_start=1.0),
         **_given("Sec. 3.3: deterministic in its default setup", generator__noise_dim=0),
         **_given("Table 1", generator__use_style_encoder=False),
         **_given(
