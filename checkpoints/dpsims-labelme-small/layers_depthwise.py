@@ -15,6 +15,7 @@ class _InFloat32:
     """Of a convolution whose input takes a gradient: computed in float32, given back in the input's type."""
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """The convolution of (batch, channels, height, width)."""
         convolve: Any = super().forward  # type: ignore[misc]
         if not (maps.device.type == "cpu" and maps.requires_grad and torch.is_autocast_enabled("cpu")):
             return convolve(maps)

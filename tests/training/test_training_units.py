@@ -353,8 +353,6 @@ def test_learning_rates_fall_in_the_second_half():
 
 def test_learning_rates_are_constant_unless_asked():
     assert {options_of(name).training.learning_rate_decay_start for name in RECIPES} == {1.0}
-    released = resolve_options("spade/cityscapes", as_released=True)
-    assert released.training.learning_rate_decay_start == 0.5, "SPADE's own"
     assert learning_rate_factor(options_of("tiny").training, 3) == 1.0
     with pytest.raises(ValueError, match=r"learning_rate_decay_start=1.5 must be a share.*1 keeps"):
         options_of("tiny", "training.learning_rate_decay_start=1.5")

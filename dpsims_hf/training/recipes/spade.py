@@ -15,7 +15,7 @@ _PAPER: dict[str, dict[str, Setting]] = {
     "training": {
         "learning_rate_generator": Setting(1e-4, "paper App. C.3"),
         "learning_rate_discriminator": Setting(4e-4, "paper App. C.3"),
-        "learning_rate_decay_start": Setting(1.0, "paper App. C.3: constant; SPADE's rates fall", released=0.5),
+        "learning_rate_decay_start": Setting(1.0, "paper App. C.3: constant"),
         "adam_beta1": Setting(0.0, "paper App. C.3"),
         "adam_beta2": Setting(0.999, "paper App. C.3: the setting of SPADE", released=0.9),
         "ema_decay": Setting(0.9999, "paper Sec. 4 and App. C.3: with EMA", released=0.0),
