@@ -54,8 +54,8 @@ def read_outline_json(path: Path, keys: Collection[str], most_bytes: int) -> Any
     size = check_file(path).stat().st_size
     if size > most_bytes:
         raise ValueError(
-            f"{path}: {size / 2**20:,.0f} MB of JSON, and {most_bytes // 2**20} MB are read: split the set into parts, "
-            "or save masks as PNG files"
+            f"{path}: {size / 2**20:,.0f} MB of JSON, and {most_bytes // 2**20} MB are read: split the set into "
+            "parts, or save masks as PNG files"
         )
     try:
         text = read_text(path, most_bytes)
@@ -75,7 +75,8 @@ def _check_entries(path: Path, text: str) -> None:
     ):
         if count > most:
             raise ValueError(
-                f"{path}: {count:,} {what}, and {most:,} are read: split the set into parts, or save masks as PNG files"
+                f"{path}: {count:,} {what}, and {most:,} are read: split the set into parts, or save masks as PNG "
+                "files"
             )
 
 
@@ -85,7 +86,7 @@ def _kept(keys: Collection[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]
 
 
 def _packed(value: Any) -> Any:
-    """Polygons and run lengths as arrays: 8 bytes a number instead of 32. What is odd stays, for its reader to name."""
+    """Polygons and run lengths as arrays: 8 bytes a number instead of 32. What is odd stays as it is."""
     if not isinstance(value, list) or not value:
         return value
     if isinstance(value[0], list):
