@@ -11,13 +11,13 @@ from refusals import refused
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from dpsims_hf import SemanticImageSynthesisPipeline
+from dpsims_hf import OASISDiscriminator, OASISDiscriminatorConfig, SemanticImageSynthesisPipeline
 
 
-def spoilt(folder: Path, target: Path, value: float, part: str = "", which: int = -1) -> str:
+def spoilt(folder: Path, target: Path, value: float, which: int = -1) -> str:
     """A copy of a checkpoint with one number changed; the name of its tensor."""
     shutil.copytree(folder, target)
-    file = target / part / "model.safetensors"
+    file = target / "model.safetensors"
     tensors = load_file(file)
     name = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point())[which]
     tensors[name].view(-1)[-1] = value
@@ -34,11 +34,12 @@ def test_a_generator_of_no_numbers_is_refused(tiny_checkpoint_dir, tmp_path, val
     refused(lambda: SemanticImageSynthesisPipeline.from_pretrained(tmp_path / "model"), *words, seconds=5)
 
 
-def test_a_discriminator_of_no_numbers_is_refused(tiny_checkpoint_dir, tmp_path):
-    name = spoilt(tiny_checkpoint_dir, tmp_path / "model", math.nan, "discriminator")
-    load = AutoModel.from_pretrained
-    refused(lambda: load(tmp_path / "model", subfolder="discriminator"), repr(name), seconds=5)
-    assert load(tmp_path / "model").training is False
+def test_a_discriminator_of_no_numbers_is_refused(tmp_path):
+    OASISDiscriminator(OASISDiscriminatorConfig.from_preset("tiny", num_labels=3)).save_pretrained(tmp_path / "whole")
+    assert OASISDiscriminator.from_pretrained(tmp_path / "whole").config.num_labels == 3
+    name = spoilt(tmp_path / "whole", tmp_path / "model", math.nan)
+    for load in (OASISDiscriminator.from_pretrained, AutoModel.from_pretrained):
+        refused(lambda load=load: load(tmp_path / "model"), repr(name), "NaN or infinite", seconds=5)
 
 
 def test_numbers_beyond_a_smaller_type_are_told(tiny_checkpoint_dir, tmp_path):
