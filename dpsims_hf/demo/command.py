@@ -26,6 +26,7 @@ from ..commands import needs
 PROXIES = "FORWARDED_ALLOW_IPS"  # read by uvicorn
 ROOT = Path(__file__).resolve().parents[2]  # in a clone; checkpoints lie beside the package
 EMBEDDED_CHECKPOINT = ROOT / "checkpoints" / "dpsims-labelme-small"
+MAX_FILES = 65_536  # files and connections that the page has open
 LIMITS = {
     "request_seconds": "seconds that one request may compute",
     "image_seconds": "seconds that one image may take",
@@ -135,6 +136,19 @@ def make_upload_folder() -> None:
         ) from None
 
 
+def allow_connections() -> None:
+    """Let this process have as many connections as it may: who opens a thousand must not be the last visitor."""
+    try:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        most = MAX_FILES if most == resource.RLIM_INFINITY else min(most, MAX_FILES)
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    except (ImportError, OSError, ValueError):  # Windows has none
+        return
+
+
 def load_library(model: str, public: bool = False, backend: str = "torch") -> Any:
     """Load a checkpoint folder or Hub repository, on the GPU if there is one.
 
@@ -184,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.trusted_proxies:
             os.environ[PROXIES] = options.trusted_proxies
         make_upload_folder()
+        allow_connections()
         check_port(server_name(options), options.server_port)
         library = load_library(options.model, public=is_public(options), backend=options.backend)
     except (ValueError, OSError) as error:

@@ -19,7 +19,6 @@ from ...configuration_rules import Text, shown
 # Pillow gives PostScript, whatever its file is called, to a program that has run strangers' code more than once.
 EpsImagePlugin.gs_binary = False
 MAX_TEXT_BYTES = 64 * 2**20  # of a list of names, or the JSON of one picture with the picture inside
-MAX_JSON_BYTES = 2**30  # of the JSON of a whole set; COCO's has half a gigabyte
 NAME = Text(255)
 
 
@@ -49,7 +48,8 @@ def read_text(path: Path, most_bytes: int = MAX_TEXT_BYTES) -> str:
         OSError: it cannot be read.
     """
     with check_file(path).open("rb") as file:
-        data = file.read(most_bytes + 1)
+        size = os.fstat(file.fileno()).st_size  # `read` takes memory for all that it is asked for
+        data = file.read(min(size or most_bytes, most_bytes) + 1)
     if len(data) > most_bytes:
         raise ValueError(f"{path}: longer than {most_bytes // 2**20} MB, and such files are shorter")
     return data.decode("utf-8")
@@ -128,7 +128,7 @@ def _paths(cells: Iterable[Any]) -> Iterator[str]:
 
 
 __all__ = [
-    "MAX_JSON_BYTES",
+    "MAX_TEXT_BYTES",
     "NAME",
     "check_cells",
     "check_file",

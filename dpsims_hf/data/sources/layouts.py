@@ -1,7 +1,6 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Which files belong together: the local layout, and the original folders of Cityscapes, ADE20K and COCO-Stuff."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from ...image_processing_files import listing
 from ..encodings.class_tables import find_class_table
 from ..encodings.labels import IDS
 from ..specs import SPEC_FILE, DatasetSpec, load_label_preset
-from .foreign_files import MAX_JSON_BYTES, check_file, read_text
+from .foreign_files import check_file
 from .mask_layouts import NoClassesError
+from .outline_json import COCO_KEYS, MAX_SET_BYTES, read_outline_json
 from .source_files import PHOTO_SUFFIXES, SourceFiles
 from .tool_layouts import TOOL_LAYOUTS, recognise_tool_layout
 
@@ -297,10 +297,10 @@ def _coco_stuff(root: Path, spec: DatasetSpec | None, with_instances: bool) -> F
 
 def _with_panoptic(columns: dict[str, dict[str, Path]], panoptic: Path) -> Iterator[SourceFiles]:
     """The pictures with their segments; each must have an entry and a PNG."""
+    content = read_outline_json(panoptic, COCO_KEYS, MAX_SET_BYTES)
     try:
-        entries = json.loads(read_text(panoptic, MAX_JSON_BYTES))["annotations"]
-        segments = {Path(entry["file_name"]).stem: entry["segments_info"] for entry in entries}
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        segments = {Path(entry["file_name"]).stem: entry["segments_info"] for entry in (content or {})["annotations"]}
+    except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{panoptic}: not a panoptic JSON ({type(error).__name__}: {error})") from None
     columns["instance_map"] = files_by_stem(panoptic.with_suffix(""), (".png",))
     require_pairs(columns["image"], columns["instance_map"], panoptic.parent, "panoptic file", panoptic.stem)

@@ -5,7 +5,6 @@ Their label maps are drawn once, into a temporary folder that lives as long as t
 """
 
 import hashlib
-import json
 import os
 import tempfile
 import warnings
@@ -25,8 +24,9 @@ from ...image_processing_label_files import save_ids
 from ..encodings.class_tables import ClassRow, find_class_table, label_fields, rows_of_file
 from ..encodings.labels import IDS
 from ..specs import SPEC_FILE, DatasetSpec
-from .foreign_files import MAX_JSON_BYTES, check_file, read_text
+from .foreign_files import NAME, check_file
 from .mask_layouts import Found, Splits, folders_of
+from .outline_json import COCO_KEYS, LABELME_KEYS, MAX_PICTURE_BYTES, MAX_SET_BYTES, head_of, read_outline_json
 from .polygons import BACKGROUND, draw_coco, draw_labelme
 from .source_files import SourceFiles
 
@@ -35,10 +35,26 @@ from .source_files import SourceFiles
 SURPRISES = (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
-def _json(path: Path) -> Any:
+def _is_plain(path: Path) -> bool:
+    """Whether it is a file whose name is a line of text; other folders may hold anything."""
+    return NAME.accepts(path.name) and path.is_file()
+
+
+def _coco(path: Path) -> Any:
+    """What a JSON of a whole set says; None if it cannot be read."""
     try:
-        return json.loads(read_text(path, MAX_JSON_BYTES))
-    except (OSError, ValueError, RecursionError):
+        return None if not _is_plain(path) else read_outline_json(path, COCO_KEYS, MAX_SET_BYTES)
+    except OSError:
+        return None
+
+
+def _labelme(path: Path) -> Any:
+    """What a JSON of one picture says, without the picture; None for a file of anything else."""
+    try:
+        if not _is_plain(path) or not any(word in head_of(path) for word in (b'"shapes"', b'"imagePath"')):
+            return None
+        return read_outline_json(path, LABELME_KEYS, MAX_PICTURE_BYTES)
+    except OSError:
         return None
 
 
@@ -51,8 +67,7 @@ def _coco_files(root: Path) -> dict[str, Path]:
                 continue
             if not path.is_file():
                 continue
-            with path.open("rb") as stream:
-                head = stream.read(2**20)
+            head = head_of(path)
             if b'"annotations"' not in head and b'"categories"' not in head and b'"images"' not in head:
                 continue
             by_name = next((word for word in ("train", "valid", "val", "test") if word in path.stem), None)
@@ -62,7 +77,7 @@ def _coco_files(root: Path) -> dict[str, Path]:
 
 
 def is_coco(root: Path) -> bool:
-    return any(_is_coco_content(_json(path)) for path in _coco_files(root).values())
+    return any(_is_coco_content(_coco(path)) for path in _coco_files(root).values())
 
 
 def _is_coco_content(content: Any) -> bool:
@@ -88,7 +103,7 @@ def one_line_errors(read: Callable[[Path, DatasetSpec | None], Found]) -> Callab
 @one_line_errors
 def read_coco(root: Path, spec: DatasetSpec | None) -> Found:
     """COCO's JSON with outlines; photos beside it, in images/, or in a folder of the split's name."""
-    contents = {split: (path, _json(path)) for split, path in _coco_files(root).items()}
+    contents = {split: (path, _coco(path)) for split, path in _coco_files(root).items()}
     contents = {split: pair for split, pair in contents.items() if _is_coco_content(pair[1])}
     names = {c["id"]: str(c["name"]) for _, content in contents.values() for c in content["categories"]}
     used = {a["category_id"] for _, content in contents.values() for a in content["annotations"]}
@@ -118,7 +133,7 @@ def _labelme_files(root: Path) -> dict[str, list[Path]]:
     """Split -> Labelme JSON files."""
     found = {}
     for name, folder in {"train": root, **{folder.name: folder for folder in folders_of(root)}}.items():
-        files = [path for path in sorted(folder.glob("*.json")) if _is_labelme_content(_json(path))]
+        files = [path for path in sorted(folder.glob("*.json")) if _is_labelme_content(_labelme(path))]
         if files:
             found[name] = files
     return found
@@ -131,7 +146,7 @@ def _is_labelme_content(content: Any) -> bool:
 def is_labelme(root: Path) -> bool:
     folders = (root, *folders_of(root))
     first = [next(iter(sorted(p for p in folder.glob("*.json") if p.name != SPEC_FILE)), None) for folder in folders]
-    return any(path is not None and _is_labelme_content(_json(path)) for path in first)
+    return any(path is not None and _is_labelme_content(_labelme(path)) for path in first)
 
 
 @one_line_errors
@@ -140,7 +155,7 @@ def read_labelme(root: Path, spec: DatasetSpec | None) -> Found:
     files = _labelme_files(root)
     if len(files) > 1 and set(files) - {"train"} and files.get("train", [root])[0].parent == root:
         files.pop("train", None)
-    contents = {path: _json(path) for paths in files.values() for path in paths}
+    contents = {path: _labelme(path) for paths in files.values() for path in paths}
     labels = sorted({str(shape.get("label")) for content in contents.values() for shape in content["shapes"]})
     table = find_class_table(root)
     listed = [row.name for row in rows_of_file(table) or []] if table else []

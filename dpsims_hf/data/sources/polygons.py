@@ -4,6 +4,7 @@
 import base64
 import io
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def draw_coco(size: tuple[int, int], annotations: Sequence[Mapping[str, Any]], i
         if not isinstance(outline, list):
             raise ValueError("an annotation without segmentation")
         for polygon in outline:
-            if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            if not isinstance(polygon, list | array) or len(polygon) < 6 or len(polygon) % 2:
                 raise ValueError("a polygon of fewer than three points")
             ImageDraw.Draw(canvas).polygon([_coordinate(v) for v in polygon], fill=ids[category])
     return np.asarray(canvas).astype(np.uint16)

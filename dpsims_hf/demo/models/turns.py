@@ -20,10 +20,13 @@ class Visitor(NamedTuple):
     Args:
         address: of the client, as far as it is known.
         session: of the browser, or of one call of the API.
+        hop: who is behind the address, as a proxy there says that nobody named; it divides the address's turns, and
+            gives it none.
     """
 
     address: str = ""
     session: str = ""
+    hop: str = ""
 
 
 class Gone(ValueError):
@@ -36,34 +39,47 @@ class _Ticket:
 
 
 class _Lane:
-    """Tickets by address and session; addresses take turns, and so do the sessions of one address."""
+    """Tickets by address, hop and session: addresses take turns, those behind one address do, and their sessions do.
+
+    So whoever makes many sessions, or writes many headers, divides the turns of the own address alone.
+    """
 
     def __init__(self) -> None:
-        self.addresses: dict[str, dict[str, deque[_Ticket]]] = {}  # who waited longest for a turn stands first
+        self.waiting: dict[str, Any] = {}  # address: {hop: {session: tickets}}; who waited longest stands first
 
     def add(self, visitor: Visitor, ticket: _Ticket) -> None:
-        self.addresses.setdefault(visitor.address, {}).setdefault(visitor.session, deque()).append(ticket)
+        sessions = self.waiting.setdefault(visitor.address, {}).setdefault(visitor.hop, {})
+        sessions.setdefault(visitor.session, deque()).append(ticket)
 
     def remove(self, visitor: Visitor, ticket: _Ticket) -> None:
-        sessions = self.addresses[visitor.address]
+        hops = self.waiting[visitor.address]
+        sessions = hops[visitor.hop]
         sessions[visitor.session].remove(ticket)
         if not sessions[visitor.session]:
             del sessions[visitor.session]
         if not sessions:
-            del self.addresses[visitor.address]
+            del hops[visitor.hop]
+        if not hops:
+            del self.waiting[visitor.address]
 
     def pop(self) -> _Ticket:
         """The next ticket; a visitor with further tickets moves to the end."""
-        address = next(iter(self.addresses))
-        sessions = self.addresses.pop(address)
-        session = next(iter(sessions))
-        tickets = sessions.pop(session)
-        ticket = tickets.popleft()
-        if tickets:
-            sessions[session] = tickets
-        if sessions:
-            self.addresses[address] = sessions
-        return ticket
+        return _next_of(self.waiting)
+
+    def __len__(self) -> int:
+        return sum(len(t) for hops in self.waiting.values() for s in hops.values() for t in s.values())
+
+
+def _next_of(waiting: Any) -> _Ticket:
+    """The first ticket of the first group, which goes behind the others if more is left in it."""
+    if isinstance(waiting, deque):
+        return waiting.popleft()
+    first = next(iter(waiting))
+    group = waiting.pop(first)
+    ticket = _next_of(group)
+    if group:
+        waiting[first] = group
+    return ticket
 
 
 class FairTurns:
@@ -88,7 +104,7 @@ class FairTurns:
     def waiting(self) -> int:
         """Number of tickets that wait."""
         with self._condition:
-            return sum(len(t) for lane in self._lanes for s in lane.addresses.values() for t in s.values())
+            return sum(map(len, self._lanes))
 
     @contextmanager
     def turn(
@@ -131,7 +147,7 @@ class FairTurns:
 
     def _call_next(self) -> None:
         order = (1 - self._last, self._last)
-        chosen = next((number for number in order if self._lanes[number].addresses), None)
+        chosen = next((number for number in order if self._lanes[number].waiting), None)
         self._is_busy = chosen is not None
         if chosen is not None:
             self._last = chosen

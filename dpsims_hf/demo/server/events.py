@@ -2,7 +2,6 @@
 """Events of the page: which of them wait for which, how their errors are shown, and who started one."""
 
 import functools
-import ipaddress
 import os
 from collections.abc import Callable
 from html import escape
@@ -12,9 +11,9 @@ import gradio as gr
 from gradio.context import LocalContext
 
 from ..models.turns import TURNS, Request, Visitor, requested
+from .visitors import PROXIES, believe_no_headers, client_address, visitor_of
 
 
-PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's variable: the proxies whose headers are believed
 MAX_LINE = 1500  # characters of an error
 TOAST_SECONDS = 15  # that an error is shown
 LIGHT = {"queue": False, "api_visibility": "private"}  # events that only move values about, and cannot fail
@@ -86,68 +85,13 @@ def current_request() -> Request:
         variable.get(None) for variable in (LocalContext.request, LocalContext.blocks, LocalContext.event_id)
     )
     if isinstance(request, gr.Request) and request.request is not None:
-        visitor = Visitor(client_address(request.request), str(request.session_hash or event or ""))
+        visitor = visitor_of(request.request, str(request.session_hash or event or ""))
     else:
         visitor = Visitor()
     if blocks is None or event is None:
         return Request(visitor)
     jobs = blocks._queue.active_jobs  # the queue takes a cancelled event out, and marks one whose client left
     return Request(visitor, lambda: not any(e._id == event and e.alive for job in list(jobs) if job for e in job))
-
-
-def believe_no_headers() -> None:
-    """Have uvicorn take no address from a header, unless the owner named the proxies that may write it.
-
-    By default it believes X-Forwarded-For from its own machine: from whoever has an account there, and from the
-    visitors of a share link, whose tunnel ends there.
-    """
-    os.environ.setdefault(PROXIES, "")
-
-
-def client_address(request: Any) -> str:
-    """Where a request comes from, for limits; on a hosted Space all come through proxies that say it.
-
-    Args:
-        request: with `client` and `headers`, as starlette has them.
-
-    Returns:
-        The address; of IPv6 the network of 64 bits, since whoever has one of its addresses has all of them.
-    """
-    address = request.client.host if request.client else ""
-    if "SPACE_ID" in os.environ or os.environ.get(PROXIES, "").strip() == "*":
-        address = _forwarded_address(", ".join(request.headers.getlist("x-forwarded-for"))) or address
-    found = _parsed(address)
-    if isinstance(found, ipaddress.IPv6Address):
-        address = f"{ipaddress.IPv6Address(int(found) >> 64 << 64)}/64"
-    return address[:200] if found is None or found.version == 6 else str(found)
-
-
-def _forwarded_address(said: str) -> str:
-    """The address that the outermost proxy saw, "" if none can be told.
-
-    Each proxy adds the address that it saw at the end, and the visitor may have written anything before it: the last
-    address of the open network counts. What is no address ends the search, since what stands before it is anybody's.
-    """
-    for text in reversed(said[-2000:].split(",")):
-        found = _parsed(text.strip())
-        if found is None:
-            return ""
-        if found.is_global:
-            return str(found)
-    return ""
-
-
-def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address, with or without a port."""
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found
 
 
 __all__ = [

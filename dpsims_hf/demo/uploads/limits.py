@@ -36,6 +36,13 @@ MAX_ARCHIVE_PIXELS = 40_000_000  # of all photos together; a pair needs 11 bytes
 
 MAX_REQUEST_BYTES = 5_000_000  # of a request that is no upload; a painted map is the largest
 MAX_VALUES = 200_000  # in such a request; each is looked at while everybody waits
+MAX_BODIES_BYTES = 50_000_000  # of such requests of one visitor that arrive at a time
+MAX_ALL_BODIES_BYTES = 400_000_000  # all visitors together, likewise
+BODY_SECONDS = 60  # that such a request may take to arrive
+MAX_OPEN = 250  # requests of one visitor at a time; each tab of a browser keeps one or two open
+MAX_ALL_OPEN = 5000  # all visitors together, likewise
+MAX_REQUEST_FILES = 32  # of one upload; the page sends one or a few
+FILE_BYTES = 4096  # that a file counts at least: it takes a block of the disk, and a folder
 MAX_VISITOR_BYTES = 400_000_000  # that one visitor may upload within STORED_SECONDS
 MAX_UPLOADED_BYTES = 2_000_000_000  # all visitors together, likewise
 MAX_STORED_BYTES = 4_000_000_000  # of uploads and results on the disk
@@ -182,20 +189,27 @@ def check_photo(file: Upload, name: str | None = None) -> Image.Image:
 
 
 __all__ = [
+    "BODY_SECONDS",
+    "FILE_BYTES",
     "LISTED_COLORS",
+    "MAX_ALL_BODIES_BYTES",
+    "MAX_ALL_OPEN",
     "MAX_ARCHIVE_BYTES",
     "MAX_ARCHIVE_PIXELS",
+    "MAX_BODIES_BYTES",
     "MAX_CARD_BYTES",
     "MAX_COLORS",
     "MAX_CONFIG_BYTES",
     "MAX_DIRECTORY_BYTES",
     "MAX_ENTRIES",
     "MAX_FILE_BYTES",
+    "MAX_OPEN",
     "MAX_PAIRS",
     "MAX_PIXELS",
     "MAX_RATIO",
     "MAX_REPOSITORY_FILES",
     "MAX_REQUEST_BYTES",
+    "MAX_REQUEST_FILES",
     "MAX_STORED_BYTES",
     "MAX_TABLE_BYTES",
     "MAX_TABLE_ROWS",
