@@ -53,7 +53,7 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(
         "day",
-        lambda z: z["ground"] + 0.5 * (z["contrast"] + z["blue"]),
+        lambda z: np.minimum(z["ground"], 1) + 0.5 * z["contrast"] + z["blue"],  # brighter still is overexposed
         lambda one, middle: one.ground >= middle.ground + 3 and one.sky >= 60,
     ),
     Kind("blue sky", lambda z: z["blue"], lambda one, middle: one.blue >= max(6.0, middle.blue + 3)),

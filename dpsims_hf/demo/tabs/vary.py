@@ -49,7 +49,7 @@ def vary_tab(library: ModelLibrary, session: Session) -> Vary:
     looks: list[LookPicker] = []
     view = vary_layout(
         library.names,
-        lambda: looks.append(LookPicker(library, session, "vary-looks", "#vary-map, #vary-picture")),
+        lambda: looks.append(LookPicker(library, session, "vary-looks")),
         lambda: download_buttons("vary", current, table, session.looks),
     )
     looks[0].previews(current, table)

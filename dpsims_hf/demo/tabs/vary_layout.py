@@ -140,8 +140,7 @@ def vary_layout(model_names: list[str], looks: Callable[[], None], downloads: Ca
     """
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            label_map = _map_column()
-            looks()
+            label_map = _map_column(looks)
         with gr.Column(scale=7, min_width=320):
             grid = _grid_column()
     with gr.Column(visible=False, elem_id="vary-tools") as tools, gr.Tabs():
@@ -184,7 +183,7 @@ def _seed(label: str, elem_id: str, value: int = 0, **options: object) -> gr.Num
     return gr.Number(value, label=label, step=1, elem_id=elem_id, **options)
 
 
-def _map_column() -> MapView:
+def _map_column(looks: Callable[[], None]) -> MapView:
     _step("1 · Label map")
     note = _hint(NO_SCENE, "vary-map-note")
     label_map = gr.Image(
@@ -199,6 +198,7 @@ def _map_column() -> MapView:
     )
     _step("2 · Seeds")
     _hint("A seed decides what the map leaves open: light, colours, materials. The same seed gives the same image.")
+    looks()
     count = gr.Slider(1, MAX_IMAGES, IMAGES, step=1, label="Number of images", elem_id="vary-count")
     with gr.Row(equal_height=False, elem_classes="controls"):
         seed = _seed("Seed of the first image", "vary-seed", min_width=180, scale=3)

@@ -3,6 +3,7 @@
 // picture has come for a while, and given up as soon as somebody paints.
 
 const PAUSE_MS = 700; // without a new picture
+const MAX_COLUMNS = 6;
 const strip = element.querySelector(".look-strip");
 const row = strip.querySelector(".look-row");
 let isStale = true; // the scene has changed since they were asked for
@@ -12,6 +13,7 @@ let timer = 0;
 function show() {
   const looks = props.value ?? [];
   strip.hidden = !looks.length;
+  row.style.setProperty("--columns", Math.min(looks.length, MAX_COLUMNS));
   strip.querySelector(".look-title").textContent = props.label;
   row.setAttribute("aria-label", props.label);
   while (row.children.length > looks.length) row.lastChild.remove();
@@ -59,16 +61,18 @@ function ask() {
   trigger("want");
 }
 
-const changes = new MutationObserver(() => {
+const changes = new MutationObserver((records) => {
+  if (records.every(({ target }) => element.contains(target))) return;
   isStale = true;
   soon();
 });
 const followed = new Set();
 
-// What shows the scene may be laid out later than this.
+// What shows the scene: a part of the page, or the whole tab, whose parts come and go.
 function follow() {
-  for (const each of document.querySelectorAll(props.follows)) {
-    if (followed.has(each)) continue;
+  const parts = props.follows ? document.querySelectorAll(props.follows) : [element.closest("[role=tabpanel]")];
+  for (const each of parts) {
+    if (!each || followed.has(each)) continue;
     followed.add(each);
     changes.observe(each, { childList: true, subtree: true, attributes: true, attributeFilter: ["src"] });
   }
@@ -80,7 +84,6 @@ new IntersectionObserver((entries) => {
   if (isSeen && isStale) soon();
 }).observe(element);
 
-watch("value", show);
-watch("chosen", mark);
+watch(["value", "chosen"], () => setTimeout(show)); // not before the new props are in their places
 follow();
 show();

@@ -39,7 +39,8 @@ class LookStrip(gr.HTML, metaclass=WithoutStub):
     Args:
         value: looks.
         chosen: name of the one that is looked at; "" for none.
-        follows: CSS selector of what shows the scene; when it changes, the pictures are out of date.
+        follows: CSS selector of what shows the scene, "" for the whole tab; when it changes, the pictures are out of
+            date.
         label: what stands over them.
     """
 
@@ -95,7 +96,7 @@ class LookPicker:
         follows: see `LookStrip`.
     """
 
-    def __init__(self, library: ModelLibrary, session: Session, elem_id: str, follows: str) -> None:
+    def __init__(self, library: ModelLibrary, session: Session, elem_id: str, follows: str = "") -> None:
         self.library, self.session = library, session
         names = strip_value(library.default.looks)
         self.strip = LookStrip(names, follows=follows, elem_id=elem_id, elem_classes="look-strip-block")
