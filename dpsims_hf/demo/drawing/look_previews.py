@@ -14,7 +14,7 @@ from .variants import fitting, scene_key
 
 
 SMALLER = 2  # times, on each side: a fourth of the work
-PREVIEW_SECONDS = 10.0  # that all of them may compute; a slower model shows names alone
+PREVIEW_SECONDS = 20.0  # that all of them may compute; a slower model shows names alone
 
 
 def with_look(variant: Variant, look: ModelLook) -> Variant:

@@ -194,7 +194,7 @@ def test_a_thumbnail_is_the_look_of_the_present_scene_in_small(model, scene):
 
 
 def test_a_slow_model_shows_names_alone(model, scene, monkeypatch):
-    monkeypatch.setattr(type(model.cost), "seconds", lambda self, size: 6.0)
+    monkeypatch.setattr(type(model.cost), "seconds", lambda self, size: 12.0)
     assert draw_previews(model, scene, Variant(0)) == []
 
 
