@@ -1,6 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """Looks that come with a model, and a newcomer's first minutes: all of it by mouse, all of it by touch."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -148,8 +149,13 @@ def test_who_paints_does_not_wait_for_thumbnails(driver, url, model, scene, monk
 
 @pytest.mark.parametrize("kind", [Mouse, Finger], ids=["mouse", "touch"])
 def test_a_newcomers_script(driver, url, model, downloads, kind):
-    hand = kind(driver)
-    person = Newcomer(hand, url, downloads)
+    hand, folder = kind(driver), os.environ.get("SCREENSHOTS")  # of each step, for who wants to look
+
+    def seen(name: str) -> None:
+        if folder:
+            driver.save_screenshot(f"{folder}/{kind.__name__.lower()}_{name.replace(' ', '_')}.png")
+
+    person = Newcomer(hand, url, downloads, seen)
     try:
         opened = person.open_page()
         painted = person.paint_a_car(opened)
