@@ -26,6 +26,7 @@ from .session import SESSION_SECONDS, Session
 
 
 TITLE = "Looks of this model"
+NO_LOOK = " "  # of no look: the front end leaves a prop as it is that becomes empty
 PREVIEWS = {"concurrency_id": "previews", "concurrency_limit": 8, "api_visibility": "private"}
 QUALITY = 85  # of a thumbnail's JPEG
 _FOLDER = Path(__file__).parent
@@ -157,7 +158,7 @@ class LookPicker:
         return LookStrip(strip_value(self.library.get(model_name).looks)), ""
 
     def _chosen(self, model_name: str, variant: Variant) -> LookStrip:
-        return LookStrip(chosen=look_name(self.library.get(model_name), variant))
+        return LookStrip(chosen=look_name(self.library.get(model_name), variant) or NO_LOOK)
 
 
 def strip_value(looks: Sequence[ModelLook], pictures: Sequence[Image.Image] = ()) -> list[dict[str, str]]:

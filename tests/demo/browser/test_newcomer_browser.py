@@ -168,7 +168,7 @@ def test_a_newcomers_script(driver, url, model, downloads, kind):
         assert [reroll.point is not None for reroll in saved.variants[0].rerolls] == [True]
         assert saved.variants[0].noise.photo == "evening" and hand.taps <= 20
         with_car = saved.scene.label_map == model.labels.index("car")
-        assert with_car[round(0.8 * 32), round(0.45 * 64)]
+        assert with_car[int(0.8 * with_car.shape[0]), int(0.45 * with_car.shape[1])]
         assert np.array_equal(fetch(loaded_images(driver, "#sketch-image")[0]["src"]), final)
         assert_no_errors(driver)
     finally:
