@@ -17,6 +17,7 @@ from transformers import initialization as init
 from .configuration_limits import PaddingMode
 from .layers_checkpointing import CheckpointedBlock
 from .layers_noise import LabelNoiseConv2d
+from .layers_padding import MirroredConv2d
 from .layers_texture import TextureNoise
 
 
@@ -60,7 +61,7 @@ class SpadeNorm(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(num_features, eps=eps, affine=False)
         # gamma and beta in one convolution: one pass over the condition instead of two.
-        self.gamma_beta = nn.Conv2d(condition_channels, 2 * num_features, 3, padding=1, padding_mode=padding_mode)
+        self.gamma_beta = MirroredConv2d(condition_channels, 2 * num_features, 3, padding=1, padding_mode=padding_mode)
 
     def forward(self, hidden: torch.Tensor, condition: Any) -> torch.Tensor:
         """Normalise `hidden` (batch, num_features, h, w) by `condition` (batch, condition_channels, h, w)."""
@@ -124,7 +125,7 @@ class SpadeResidualBlock(CheckpointedBlock):
 
         def conv(inputs: int, outputs: int) -> nn.Module:
             return maybe_spectral_norm(
-                nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=padding_mode), spectral_norm
+                MirroredConv2d(inputs, outputs, 3, padding=1, padding_mode=padding_mode), spectral_norm
             )
 
         self.texture_0 = TextureNoise(in_channels) if texture_noise else None

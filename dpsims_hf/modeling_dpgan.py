@@ -19,6 +19,7 @@ from .layers_inference_convolution import PackedConv2d
 from .layers_inference_pyramids import InferenceAdaptationPyramid, LabelInput, PairedConditions
 from .layers_label import resize_features, resize_labels
 from .layers_noise import LabelNoiseConv2d
+from .layers_padding import MirroredConv2d
 from .layers_spade import SpadeNorm, SpadeResidualBlock
 from .modeling_base import SemanticGenerator, init_by_xavier
 
@@ -52,7 +53,7 @@ class AdaptationPyramid(nn.Module):
         first = LabelNoiseConv2d(config.num_labels, config.noise_dim, widths[0], fine != "zeros")
         self.stem = PyramidLevel(first, widths[0], eps)
         convolutions = [
-            nn.Conv2d(before, after, 3, 2 if index else 1, padding=1, padding_mode=coarse if index else fine)
+            MirroredConv2d(before, after, 3, 2 if index else 1, padding=1, padding_mode=coarse if index else fine)
             for index, (before, after) in enumerate(pairwise(widths))
         ]
         self.levels = nn.ModuleList(
@@ -122,7 +123,7 @@ class DPGANGenerator(SemanticGenerator):
             )
         )
         self.condition = Condition(config.concatenate_coarsest)
-        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
+        self.to_image = MirroredConv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

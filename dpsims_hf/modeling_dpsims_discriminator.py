@@ -23,8 +23,9 @@ from transformers.utils import cached_file
 from .configuration_dpsims import DPSIMSDiscriminatorConfig
 from .configuration_limits import CONFIG_FIELDS, MAX_BUFFER_BYTES, check_parameters
 from .layers_conditioning import FeatureConditioning
+from .layers_depthwise import differentiate_in_float32
 from .layers_spade import init_spectral_norm
-from .layers_unet import ResidualBlock
+from .layers_unet import ResidualBlock, doubled
 from .modeling_backbone_sizes import check_levels, refuse_size, size_switches
 from .modeling_backbone_weights import BackboneWeights, package_remedy, read_backbone_weights
 from .modeling_base import FoldableModel, check_images
@@ -87,6 +88,7 @@ class FrozenBackbone(nn.Module):
         self.channels_first = str(getattr(self.network, "output_fmt", "NCHW")).rsplit(".", 1)[-1] != "NHWC"
         self.requires_grad_(False)
         super().train(False)
+        differentiate_in_float32(self.network)
 
     def load_weights(self, source: str | os.PathLike | None = None) -> None:
         """Load pre-trained weights; `weights_origin` and `weights_sha256` then say which.
@@ -340,7 +342,7 @@ class DPSIMSDiscriminator(FoldableModel):
         full_resolution = self.full_resolution_path(pixel_values)
         hidden, activations = None, []
         for stride, block in zip(self.strides, self.decoder, strict=True):
-            parts = [] if hidden is None else [F.interpolate(hidden, scale_factor=2, mode="nearest")]
+            parts = [] if hidden is None else [doubled(hidden)]
             if stride in self._skip_of_stride:
                 parts.append(conditioned[self._skip_of_stride[stride]])
             if stride == 1:

@@ -20,6 +20,7 @@ from .layers_inference_convolution import PackedConv2d
 from .layers_inference_pyramids import LabelInput
 from .layers_label import resize_features, resize_labels
 from .layers_noise import LabelNoiseConv2d, noise_map
+from .layers_padding import MirroredConv2d
 from .layers_spade import LabelSpadeNorm, SpadeResidualBlock, maybe_spectral_norm
 from .modeling_base import SemanticGenerator, init_by_xavier
 from .modeling_checks import check_images
@@ -168,7 +169,7 @@ class SPADEGenerator(SemanticGenerator):
             )
             for (before, after), padding in zip(pairwise(widths), config.block_padding_modes, strict=True)
         )
-        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
+        self.to_image = MirroredConv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

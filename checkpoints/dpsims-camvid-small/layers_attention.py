@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .configuration_limits import PaddingMode
+from .layers_padding import MirroredConv2d
 
 
 def attend(
@@ -76,7 +77,7 @@ class CrossAttentionNoise(nn.Module):
         self, channels: int, token_dim: int, gate_init: float = 0.0, padding_mode: PaddingMode = "zeros"
     ) -> None:
         super().__init__()
-        self.embedding = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
+        self.embedding = MirroredConv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(token_dim, channels)
         self.value = nn.Linear(token_dim, channels)

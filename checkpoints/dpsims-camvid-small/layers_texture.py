@@ -63,7 +63,8 @@ class TextureNoise(nn.Module):
 
     def forward(self, hidden: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Add noise (1 or batch, 1, h, w) to hidden (batch, channels, h, w)."""
-        return torch.addcmul(hidden, self.gain[:, None, None], noise.to(hidden.dtype))
+        # In one number type: under autocast a float32 gain would make everything that follows float32.
+        return torch.addcmul(hidden, self.gain[:, None, None].to(hidden.dtype), noise.to(hidden.dtype))
 
 
 __all__ = ["TextureNoise", "white_noise"]

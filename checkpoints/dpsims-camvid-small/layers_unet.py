@@ -1,11 +1,48 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""The residual block of the UNet discriminators (after Brock et al., 2019; OASIS App. C.1)."""
+"""The residual block of the UNet discriminators (after Brock et al., 2019; OASIS App. C.1), and their up-sampling."""
+
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .layers_spade import maybe_spectral_norm
+
+
+class _Doubled(torch.autograd.Function):
+    """Nearest up-sampling by two, whose gradient is four sums over pixels.
+
+    torch's own copies a gradient that is a part of a joined one, as after a skip connection, and is slow in bfloat16.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(maps, scale_factor=2, mode="nearest")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return _SummedByFours.apply(gradients[0])
+
+
+class _SummedByFours(torch.autograd.Function):
+    """The gradient of `_Doubled`."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        upper, lower = gradient[:, :, ::2], gradient[:, :, 1::2]
+        return (upper[..., ::2] + upper[..., 1::2]).add_(lower[..., ::2] + lower[..., 1::2])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return _Doubled.apply(gradients[0])
+
+
+def doubled(maps: torch.Tensor) -> torch.Tensor:
+    """Nearest up-sampling of (batch, channels, height, width) by two."""
+    if torch.compiler.is_compiling() or not maps.requires_grad:
+        return F.interpolate(maps, scale_factor=2, mode="nearest")
+    return _Doubled.apply(maps)
 
 
 class ResidualBlock(nn.Module):
@@ -42,4 +79,4 @@ class ResidualBlock(nn.Module):
         return shortcut + self.conv_1(F.leaky_relu(hidden, 0.2))
 
 
-__all__ = ["ResidualBlock"]
+__all__ = ["ResidualBlock", "doubled"]

@@ -25,6 +25,7 @@ from .layers_inference_convolution import PackedConv2d
 from .layers_inference_pyramids import InferenceLabelPyramid, LabelInput, PairedConditions
 from .layers_label import LabelConv2d, PositionCode, resize_features, resize_labels
 from .layers_noise import noise_map
+from .layers_padding import MirroredConv2d
 from .layers_spade import SpadeNorm, SpadeResidualBlock, init_spectral_norm
 from .modeling_base import SemanticGenerator, init_texture_noise
 
@@ -92,7 +93,9 @@ class FullResolutionInput(nn.Module):
         self.labels = LabelConv2d(num_labels, out_channels, replicate=padding_mode != "zeros")
         self.extra = None
         if extra_channels:
-            self.extra = nn.Conv2d(extra_channels, out_channels, 3, padding=1, padding_mode=padding_mode, bias=False)
+            self.extra = MirroredConv2d(
+                extra_channels, out_channels, 3, padding=1, padding_mode=padding_mode, bias=False
+            )
 
     def forward(self, inputs: tuple[torch.Tensor, torch.Tensor | None]) -> torch.Tensor:
         """Convolve (label_map (batch, height, width), extra maps (batch, extra, height, width) or None)."""
@@ -114,7 +117,7 @@ class LabelPyramid(nn.Module):
             config.num_labels, extra, widths[0], config.output_padding_mode, config.position_waves
         )
         convolutions: list[nn.Module] = [first] + [
-            nn.Conv2d(before, after, 3, stride=2, padding=1, padding_mode=config.padding_mode)
+            MirroredConv2d(before, after, 3, stride=2, padding=1, padding_mode=config.padding_mode)
             for before, after in pairwise(widths)
         ]
         self.levels = nn.ModuleList(
@@ -172,7 +175,7 @@ class DPSIMSGenerator(SemanticGenerator):
         self.low_resolution_input = LabelConv2d(config.num_labels, widths[0], replicate=config.padding_mode != "zeros")
         self.low_resolution_offsets = None
         if config.low_resolution_offsets:
-            self.low_resolution_offsets = nn.Conv2d(
+            self.low_resolution_offsets = MirroredConv2d(
                 2, widths[0], 3, padding=1, padding_mode=config.padding_mode, bias=False
             )
         coarsest = config.pyramid_channels[-1]
@@ -195,7 +198,7 @@ class DPSIMSGenerator(SemanticGenerator):
             )
         )
         self.condition = Condition()
-        self.to_image = nn.Conv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
+        self.to_image = MirroredConv2d(widths[-1], 3, 3, padding=1, padding_mode=config.output_padding_mode)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -24,6 +24,7 @@ from .build_data import Datasets, build_datasets
 from .data_identity import data_identity
 from .ema import ExponentialMovingAverage
 from .objectives.distributed import convert_batch_norm
+from .objectives.feature_networks import FeatureNetworks
 from .options import RunOptions
 from .run.checkpoint_card import CardWriter
 from .run.checkpoints import CheckpointStore
@@ -101,6 +102,9 @@ def _build_trainer(options: RunOptions, datasets: Datasets, accelerator: Acceler
     networks = build_networks(options, spec)
     objective, projection = build_objective(options, spec, accelerator.device)
     objective.prepare(networks["discriminator"], networks["generator"])
+    for part in objective.features.modules() if objective.features is not None else ():
+        if isinstance(part, FeatureNetworks):
+            part.autocast = accelerator.autocast
     objective.augmentation = build_augmentation(options, spec.void_label_id)
     objective.photo_noise = build_photo_noise(options, datasets.whole, networks["generator"])
     networks = apply_memory_switches(networks, training)

@@ -5,6 +5,8 @@ trained together with the generator.
 """
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,8 +105,9 @@ class FeatureNetworks(nn.Module):
         specs: the networks.
     """
 
-    def __init__(self, specs: list[FeatureNetworkSpec]) -> None:
+    def __init__(self, specs: list[FeatureNetworkSpec] | tuple[FeatureNetworkSpec, ...]) -> None:
         super().__init__()
+        self.autocast: Callable[[], AbstractContextManager] = nullcontext  # the run's, see `prepare_run`
         self.networks = nn.ModuleList(self._build(spec) for spec in specs)
         self.channels = [width for network in self.networks for width in network.channels]
 
@@ -118,8 +121,9 @@ class FeatureNetworks(nn.Module):
         return network
 
     def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
-        """Features of images (batch, 3, height, width) in [-1, 1] of all networks."""
-        return [level for network in self.networks for level in network(pixel_values)]
+        """Features of images (batch, 3, height, width) in [-1, 1] of all networks, in float32."""
+        with self.autocast():
+            return [level.float() for network in self.networks for level in network(pixel_values)]
 
 
 class PerceptualLoss(nn.Module):
