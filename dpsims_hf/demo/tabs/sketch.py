@@ -70,7 +70,7 @@ def sketch_tab(library: ModelLibrary, session: Session) -> Sketch:
             picture = gr.HTML(picture_html(None, "", EMPTY), elem_id="sketch-image")
             rerolled, plain = _reroll_line()
         with gr.Column(elem_classes="control-area"):
-            looks = LookPicker(library, session, "sketch-looks", "#sketch-image")
+            looks = LookPicker(library, session, "sketch-looks", "#sketch-image", "#sketch-seed input")
             vary = gr.Button("Vary this scene", variant="primary", elem_id="sketch-vary")
             inputs = [session.model, canvas, name, seed, session.variant]
             download_buttons("sketch", handlers.current, inputs, session.looks)

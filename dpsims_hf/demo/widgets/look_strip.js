@@ -28,8 +28,12 @@ function show() {
   mark();
 }
 
+// The look of the seed that the page shows; the page draws after each change of the seed, which is when this is called.
 function mark() {
-  for (const button of row.children) button.setAttribute("aria-pressed", button.textContent === props.chosen);
+  const seed = props.seed && document.querySelector(props.seed)?.value;
+  for (const [i, button] of [...row.children].entries()) {
+    if (props.seed) button.setAttribute("aria-pressed", props.value[i]?.seed === seed);
+  }
 }
 
 function newLook() {
@@ -45,8 +49,6 @@ function newLook() {
 row.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  props.chosen = button.textContent; // at once
-  mark();
   trigger("select", { index: [...row.children].indexOf(button), value: button.textContent });
 });
 
@@ -63,6 +65,7 @@ function ask() {
 
 const changes = new MutationObserver((records) => {
   if (records.every(({ target }) => element.contains(target))) return;
+  mark();
   isStale = true;
   soon();
 });
@@ -84,6 +87,6 @@ new IntersectionObserver((entries) => {
   if (isSeen && isStale) soon();
 }).observe(element);
 
-watch(["value", "chosen"], () => setTimeout(show)); // not before the new props are in their places
+watch("value", show);
 follow();
 show();

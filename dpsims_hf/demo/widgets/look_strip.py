@@ -16,7 +16,7 @@ from gradio.components import Component
 from gradio.events import Dependency
 from PIL import Image
 
-from ..drawing.look_previews import draw_previews, look_name, previews_key, with_look
+from ..drawing.look_previews import draw_previews, previews_key, with_look
 from ..drawing.scenes import Scene, Variant
 from ..models.library import LoadedModel, ModelLibrary
 from ..models.model_looks import ModelLook
@@ -26,7 +26,6 @@ from .session import SESSION_SECONDS, Session
 
 
 TITLE = "Looks of this model"
-NO_LOOK = " "  # of no look: the front end leaves a prop as it is that becomes empty
 PREVIEWS = {"concurrency_id": "previews", "concurrency_limit": 8, "api_visibility": "private"}
 QUALITY = 85  # of a thumbnail's JPEG
 _FOLDER = Path(__file__).parent
@@ -39,7 +38,7 @@ class LookStrip(gr.HTML, metaclass=WithoutStub):
 
     Args:
         value: looks.
-        chosen: name of the one that is looked at; "" for none.
+        seed: CSS selector of the input that tells the seed looked at; the look of that seed is marked. "" marks none.
         follows: CSS selector of what shows the scene, "" for the whole tab; when it changes, the pictures are out of
             date.
         label: what stands over them.
@@ -49,7 +48,7 @@ class LookStrip(gr.HTML, metaclass=WithoutStub):
         self,
         value: Sequence[dict[str, str]] | None = None,
         *,
-        chosen: str = "",
+        seed: str = "",
         follows: str = "",
         label: str = TITLE,
         elem_id: str | None = None,
@@ -69,7 +68,7 @@ class LookStrip(gr.HTML, metaclass=WithoutStub):
             visible=visible,
             render=render,
             key=key,
-            chosen=chosen,
+            seed=seed,
             follows=follows,
         )
 
@@ -94,18 +93,18 @@ class LookPicker:
         library: the models.
         session: whose model and look it is about.
         elem_id: of the strip.
-        follows: see `LookStrip`.
+        follows, seed: see `LookStrip`.
     """
 
-    def __init__(self, library: ModelLibrary, session: Session, elem_id: str, follows: str = "") -> None:
+    def __init__(
+        self, library: ModelLibrary, session: Session, elem_id: str, follows: str = "", seed: str = ""
+    ) -> None:
         self.library, self.session = library, session
         names = strip_value(library.default.looks)
-        self.strip = LookStrip(names, follows=follows, elem_id=elem_id, elem_classes="look-strip-block")
+        self.strip = LookStrip(names, follows=follows, seed=seed, elem_id=elem_id, elem_classes="look-strip-block")
         self.drawn = gr.State("", time_to_live=SESSION_SECONDS)  # what the pictures show
         strip = self.strip
         session.model.change(self._names, session.model, [strip, self.drawn], **LIGHT)
-        for state in (session.model, session.variant):
-            state.change(self._chosen, [session.model, session.variant], strip, **LIGHT)
 
     def previews(
         self, scene: Callable[..., tuple[LoadedModel, Scene, Variant]], inputs: Sequence[Component]
@@ -157,14 +156,13 @@ class LookPicker:
     def _names(self, model_name: str) -> tuple[LookStrip, str]:
         return LookStrip(strip_value(self.library.get(model_name).looks)), ""
 
-    def _chosen(self, model_name: str, variant: Variant) -> LookStrip:
-        return LookStrip(chosen=look_name(self.library.get(model_name), variant) or NO_LOOK)
-
 
 def strip_value(looks: Sequence[ModelLook], pictures: Sequence[Image.Image] = ()) -> list[dict[str, str]]:
-    """The value of a strip: names, and pictures where they are drawn."""
+    """The value of a strip: names and seeds, and pictures where they are drawn."""
     images = [_picture(picture) for picture in pictures] or [""] * len(looks)
-    return [{"name": look.name, "image": image} for look, image in zip(looks, images, strict=True)]
+    return [
+        {"name": look.name, "seed": str(look.seed), "image": image} for look, image in zip(looks, images, strict=True)
+    ]
 
 
 def _picture(image: Image.Image) -> str:
