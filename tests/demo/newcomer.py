@@ -205,8 +205,9 @@ class Newcomer:
         self.hand.tap("#vary-reroll")
         wait(self.driver, lambda: ", then car" in find(self.driver, "#vary-history").text)
         self.seen("car re-rolled")
+        picture = self.picture("#vary-picture")  # a tiny network may draw the same car again
         self.open_tab("Sketch")
-        picture = self.changed(before)
+        wait(self.driver, lambda: np.array_equal(self.picture("#sketch-image"), picture))
         self.seen("back in Sketch")
         return picture
 
