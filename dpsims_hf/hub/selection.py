@@ -19,8 +19,10 @@ FOLDERS = {
     DISCRIMINATOR_FOLDER: re.compile(rf"config\.json|{_WEIGHTS}"),
     GENERATOR_FOLDER: re.compile(rf"pipeline_[A-Za-z0-9_]+\.py|model{_VARIANT}\.txt"),
 }
-# What a card shows or refers to.
-EXTRA_FILE = re.compile(r"(LICEN[SC]E|NOTICE|COPYING)(\.txt|\.md)?|[A-Za-z0-9][\w.-]*\.(png|jpg|jpeg|webp)")
+# What a card shows or refers to, and the names that the page has for seeds.
+EXTRA_FILE = re.compile(
+    r"(LICEN[SC]E|NOTICE|COPYING)(\.txt|\.md)?|looks\.json|[A-Za-z0-9][\w.-]*\.(png|jpg|jpeg|webp)"
+)
 # Beside its modules; as in pyproject.toml.
 PACKAGE_DATA = (
     "data/label_presets/*.json",

@@ -12,6 +12,9 @@ import torch
 from transformers import AutoModel
 
 from dpsims_hf import SemanticImageSynthesisPipeline
+from dpsims_hf.demo.choose_looks import LookChooser, scenes_of
+from dpsims_hf.demo.choose_looks.measures import light
+from dpsims_hf.demo.models.library import load_model
 from dpsims_hf.hub import validate_model_folder
 
 
@@ -84,6 +87,19 @@ def test_a_drawn_street_becomes_a_street(pipe: SemanticImageSynthesisPipeline, e
     assert np.ptp(road) < 30, "a road is grey"
     # The noise changes what one sees: mean absolute difference of two images in grey levels of 255.
     assert np.abs(images[0] - images[1]).mean() > 4 or np.abs(images[0] - images[2]).mean() > 4
+
+
+@pytest.mark.parametrize("folder", EMBEDDED, ids=lambda path: path.name)
+def test_looks_are_those_of_these_weights_and_what_they_say(folder: Path):
+    model = load_model(folder.name, str(folder))
+    assert len(model.looks) >= 3, f"choose them again: python -m dpsims_hf.demo.choose_looks checkpoints/{folder.name}"
+    scene = scenes_of(model, None, 1)[0]
+    chooser = LookChooser(model, [scene])
+    seen = {look.name: light(chooser.image(scene, look.seed), scene.label_map, scene.labels) for look in model.looks}
+    if {"day", "dusk"} <= seen.keys():
+        assert seen["day"].ground > seen["dusk"].ground + 8 and seen["day"].sky > seen["dusk"].sky + 5
+    if {"evening light", "overcast"} <= seen.keys():
+        assert seen["evening light"].warmth > seen["overcast"].warmth + 3
 
 
 def test_the_same_seed_is_the_same_image(checkpoint: tuple[SemanticImageSynthesisPipeline, Path]):

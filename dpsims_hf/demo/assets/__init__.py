@@ -42,6 +42,8 @@ def theme() -> gr.themes.Base:
         "checkbox_background_color_selected": "*primary_600",
         "checkbox_label_background_fill_selected": "*primary_600",
         "checkbox_label_background_fill_selected_dark": "*primary_600",
+        "checkbox_border_color": "*neutral_500",  # an empty box is seen
+        "checkbox_border_color_dark": "*neutral_400",
         "slider_color": "*primary_600",
     }
     words = {

@@ -22,6 +22,7 @@ from ...image_processing_label_files import save_ids
 from ..models.budget import budget_from_environment
 from ..models.library import LoadedModel
 from ..uploads.limits import MAX_FILE_BYTES, load_pixels, megabytes, open_header
+from .look_previews import look_name
 from .named_looks import NamedLook, looks_content, read_looks, read_variant, variant_content
 from .scenes import Scene, Variant, file_stem
 
@@ -69,12 +70,18 @@ def image_settings(
         "weights_sha256": model.weights_sha256,
         "dtype": model.dtype,
         "size": {"height": height, "width": width},
-        "images": [{"file": image_name(scene, variant), **variant_content(variant)} for variant in variants],
+        "images": [_image_entry(model, scene, variant) for variant in variants],
         "versions": {"dpsims_hf": __version__, "torch": torch.__version__},
         "label_map": {"file": f"{scene.name}_labels.png", "png_base64": base64.b64encode(buffer.getvalue()).decode()},
         "labels": list(scene.labels),
         **({"looks": looks_content(looks)} if looks else {}),
     }
+
+
+def _image_entry(model: LoadedModel, scene: Scene, variant: Variant) -> dict[str, Any]:
+    """The name of the model's look is there for people: the seed says it."""
+    name = look_name(model, variant)
+    return {"file": image_name(scene, variant), **variant_content(variant), **({"look_name": name} if name else {})}
 
 
 def read_settings(

@@ -144,6 +144,14 @@ class Grid:
             raise ValueError("no images yet: press 'Make images' first")
         return self.entries[self.chosen]
 
+    def with_first(self, entry: Entry) -> "Grid":
+        """With one more image, in front and chosen; a full grid loses the last one that is not locked."""
+        entries = [entry, *self.entries]
+        if len(entries) > MAX_IMAGES:
+            loose = [at for at, other in enumerate(entries) if at and not other.locked]
+            del entries[loose[-1] if loose else -1]
+        return replace(self, entries=tuple(entries), chosen=0, plan=())
+
     def with_entry(self, entry: Entry) -> "Grid":
         """With another entry in the place of the chosen one."""
         entries = list(self.entries)

@@ -23,6 +23,7 @@ from ...pipeline_semantic_image_synthesis import SemanticImageSynthesisPipeline
 from .budget import Budget, Cost, budget_from_environment, generator_cost
 from .card_text import ModelText, read_model_text
 from .download import HUB_SECONDS, check_download
+from .model_looks import ModelLook, read_model_looks
 from .turns import in_request
 
 
@@ -86,6 +87,11 @@ class LoadedModel:
         from ...evaluation.features import tensors_sha256
 
         return tensors_sha256(self.pipe.generator_model)
+
+    @cached_property
+    def looks(self) -> tuple[ModelLook, ...]:
+        """That come with it."""
+        return read_model_looks(self.name, self.pipe, self.weights_sha256)
 
     @cached_property
     def cost(self) -> Cost:

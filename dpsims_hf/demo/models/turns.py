@@ -86,12 +86,13 @@ class FairTurns:
     """A lock that is handed on round-robin over visitors.
 
     Two lanes alternate while visitors wait in both: first images of requests, and all further images. So a single
-    picture waits for one image of a long request, however many of those run.
+    picture waits for one image of a long request, however many of those run. A third lane, of images that nobody asked
+    for, moves while both are empty.
     """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._lanes = (_Lane(), _Lane())
+        self._lanes = (_Lane(), _Lane(), _Lane())
         self._last = 1  # the lane that was served last
         self._is_busy = False
 
@@ -108,7 +109,11 @@ class FairTurns:
 
     @contextmanager
     def turn(
-        self, visitor: Visitor, is_further: bool = False, is_gone: Callable[[], bool] = lambda: False
+        self,
+        visitor: Visitor,
+        is_further: bool = False,
+        is_gone: Callable[[], bool] = lambda: False,
+        is_spare: bool = False,
     ) -> Iterator[None]:
         """Wait, and have the model for the block.
 
@@ -116,11 +121,12 @@ class FairTurns:
             visitor: whose turn it is.
             is_further: the request has had a turn before.
             is_gone: asked now and then while waiting.
+            is_spare: everybody else goes first.
 
         Raises:
             Gone: the visitor left; the place in the queue is given up.
         """
-        self._wait(visitor, self._lanes[is_further], is_gone)
+        self._wait(visitor, self._lanes[2 if is_spare else is_further], is_gone)
         try:
             yield
         finally:
@@ -146,11 +152,11 @@ class FairTurns:
                 raise
 
     def _call_next(self) -> None:
-        order = (1 - self._last, self._last)
+        order = (1 - self._last, self._last, 2)
         chosen = next((number for number in order if self._lanes[number].waiting), None)
         self._is_busy = chosen is not None
         if chosen is not None:
-            self._last = chosen
+            self._last = self._last if chosen == 2 else chosen
             self._lanes[chosen].pop().is_called = True
             self._condition.notify_all()
 
@@ -172,6 +178,7 @@ class Request:
     turns: FairTurns = field(default_factory=lambda: TURNS)
     waited: float = 0.0  # seconds
     images: int = 0  # turns so far
+    is_spare: bool = False  # its images wait until nobody else does
     held: ExitStack | None = None  # closes the present turn
 
 
@@ -193,6 +200,13 @@ def requested(request: Request | None) -> Iterator[None]:
 def in_request() -> bool:
     """Whether a visitor waits for what this thread does."""
     return _CURRENT.get() is not None
+
+
+def stand_back() -> None:
+    """From now on all others go before the present request."""
+    request = _CURRENT.get()
+    if request is not None:
+        request.is_spare = True
 
 
 def seconds_waited() -> float:
@@ -236,7 +250,8 @@ def _take_turn(request: Request) -> None:
         raise Gone("the request was given up")
     start = time.monotonic()
     with ExitStack() as stack:
-        stack.enter_context(request.turns.turn(request.visitor, request.images > 0, request.is_gone))
+        turn = request.turns.turn(request.visitor, request.images > 0, request.is_gone, request.is_spare)
+        stack.enter_context(turn)
         request.waited += time.monotonic() - start
         request.images += 1
         request.held = stack.pop_all()
@@ -272,4 +287,5 @@ __all__ = [
     "pass_on",
     "requested",
     "seconds_waited",
+    "stand_back",
 ]

@@ -19,7 +19,7 @@ from ...image_processing_label_files import save_ids
 from ...image_processing_reading import READINGS
 from ..drawing.evaluation_request import SECONDS as EVALUATION_SECONDS
 from ..drawing.evaluation_request import run_evaluation
-from ..drawing.found_noise import read_noise
+from ..drawing.found_noise import noise_content, read_noise
 from ..drawing.photo_segmentation import propose
 from ..drawing.saved_files import opened, read_saved
 from ..drawing.scenes import (
@@ -150,14 +150,15 @@ class _Handlers:
         steps: int = 8,
         resample_labels: list[str] | None = None,
         model: str | None = None,
+        look: dict[str, Any] | None = None,
     ) -> tuple[list[str], dict[str, Any]]:
-        """Images from one seed to another."""
+        """Images from one seed, or one look, to a seed."""
         start, end, labels = check_seed(seed_from), check_seed(seed_to), class_names(resample_labels)
         if check_count(steps, MAX_STEPS, "steps") < 2:
             raise ValueError(f"steps={steps} is out of range: a walk has 2..{MAX_STEPS} images, its ends included")
         chosen = self._model(model)
-        scene = self._scene(chosen, label_map)
-        images = walk(chosen, scene, (start, end), int(steps), labels, Deadline())
+        scene, found = self._scene(chosen, label_map), None if look is None else read_noise(look)
+        images = walk(chosen, scene, (start, end), int(steps), labels, Deadline(), found=found)
         height, width = scene.label_map.shape
         stem = f"{scene.name}_seed_{start}_to_{end}"
         settings = {
@@ -168,6 +169,7 @@ class _Handlers:
             "seed_to": end,
             "steps": len(images),
             "resample_labels": labels,
+            **({} if found is None else {"look": noise_content(found)}),
             "files": [f"{stem}_frame_{number:02d}.png" for number in range(1, len(images) + 1)],
         }
         folder = self._folder(json.dumps(settings).encode() + scene.label_map.tobytes())

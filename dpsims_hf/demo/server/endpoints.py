@@ -85,6 +85,12 @@ _MAP = Parameter(
 )
 _MODEL = Parameter("model", "name of a model of the page, or a Hub id 'user/name'; None is the page's default", None)
 _READING = Parameter("reading", f"how label maps are meant, {', '.join(READINGS)}; None finds out by evidence", None)
+_LOOK = Parameter(
+    "look",
+    "look that stands in the place of the (first) seed's noise: `style` of /match_style, or `look` of an image of a "
+    "settings file; None takes the seed's",
+    None,
+)
 _CLASSES = "list of class names"
 _TIME = f"A request computes for at most {SECONDS} seconds."
 
@@ -106,12 +112,7 @@ GENERATE = Endpoint(
             None,
         ),
         _MODEL,
-        Parameter(
-            "look",
-            "look that stands in the place of the seed's noise: `style` of /match_style, or `look` of an image of a "
-            "settings file; None takes the seed's",
-            None,
-        ),
+        _LOOK,
     ),
     (
         Value("images", "files", "list of PNG files, whose names tell the seeds"),
@@ -120,7 +121,7 @@ GENERATE = Endpoint(
 )
 INTERPOLATE = Endpoint(
     "interpolate",
-    f"Walks from the image of one seed to that of another, on the sphere of the noise. {_TIME}",
+    f"Walks from the image of one seed, or look, to that of a seed, on the sphere of the noise. {_TIME}",
     (
         _MAP,
         Parameter("seed_from", f"whole number in 0..{MAX_SEED}, of the first image", 0),
@@ -132,11 +133,14 @@ INTERPOLATE = Endpoint(
             None,
         ),
         _MODEL,
+        _LOOK,
     ),
     (
         Value("images", "files", "list of PNG files in the walk's order"),
         Value(
-            "settings", "JSON", "JSON: model, weights_sha256, size, seed_from, seed_to, steps, resample_labels, files"
+            "settings",
+            "JSON",
+            "JSON: model, weights_sha256, size, seed_from, seed_to, steps, resample_labels, look if given, files",
         ),
     ),
 )

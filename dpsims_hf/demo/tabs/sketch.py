@@ -12,6 +12,7 @@ from ..assets import script
 from ..canvas.label_canvas import LabelCanvas
 from ..canvas.model_classes import canvas_scene, model_classes
 from ..drawing.example_maps import example_paths
+from ..drawing.look_previews import look_name
 from ..drawing.scenes import MAX_SEED, Scene, Variant, check_seed, file_stem, render
 from ..drawing.variants import fitting, history
 from ..models.library import LoadedModel, ModelLibrary
@@ -20,6 +21,7 @@ from ..uploads.label_files import read_label_file
 from ..widgets.example_scenes import blank_map, example_gallery
 from ..widgets.kept_looks import kept_looks, look_words
 from ..widgets.live_picture import download_buttons, picture_html
+from ..widgets.look_strip import LookPicker
 from ..widgets.session import SESSION_SECONDS, Session
 from ..widgets.tab import Event, Tab
 
@@ -68,10 +70,11 @@ def sketch_tab(library: ModelLibrary, session: Session) -> Sketch:
             picture = gr.HTML(picture_html(None, "", EMPTY), elem_id="sketch-image")
             rerolled, plain = _reroll_line()
         with gr.Column(elem_classes="control-area"):
+            looks = LookPicker(library, session, "sketch-looks", "#sketch-image", "#sketch-seed input")
             vary = gr.Button("Vary this scene", variant="primary", elem_id="sketch-vary")
             inputs = [session.model, canvas, name, seed, session.variant]
             download_buttons("sketch", handlers.current, inputs, session.looks)
-            kept_looks(library, session, seed)
+            kept = kept_looks(library, session, seed)
         with gr.Column(elem_classes="start-area"):
             examples, file = _start_row(model)
     quiet = {"show_progress": "hidden", "trigger_mode": "always_last"} | HEAVY
@@ -79,7 +82,12 @@ def sketch_tab(library: ModelLibrary, session: Session) -> Sketch:
     draw = Event(on_gpu(report_errors(handlers.draw)), inputs, [picture, drawn], quiet)
     redraw = Event(on_gpu(report_errors(handlers.redraw)), [drawn, *inputs], draw.outputs, quiet)
 
-    canvas.paint(on_gpu(report_errors(handlers.follow)), [live, *inputs], draw.outputs, **HEAVY)
+    previews = looks.previews(handlers.current, inputs)  # who paints gives them up
+    follow = on_gpu(report_errors(handlers.follow))
+    canvas.paint(follow, [live, *inputs], draw.outputs, cancels=[previews], **HEAVY)
+    look_taken = looks.taken(handlers.take_look, [], [session.variant, seed, kept.name])
+    for event in (look_taken, kept.chosen):  # a look may have the seed that is there already
+        redraw.after(event.success)
     live.change(lambda on: gr.Button(visible=not on), live, go, **LIGHT)
     draw.after(go.click)
     # the browser calls them one after the other, and drawing takes longest
@@ -175,6 +183,11 @@ class _Handlers:
             return gr.skip() if variant == look else variant
         except ValueError:
             return gr.skip()
+
+    @staticmethod
+    def take_look(model: LoadedModel, look: Variant) -> tuple[Variant, int, str]:
+        """A look of the model, and its name for who keeps it."""
+        return look, look.seed, look_name(model, look)
 
     @staticmethod
     def reopen(look: Variant, seed: float | None) -> Any:

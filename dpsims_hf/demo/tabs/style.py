@@ -88,7 +88,7 @@ def _input_column(model: LoadedModel) -> tuple:
     examples = photo_gallery(model)
     gr.Markdown(HOW_TO, elem_classes="hint")
     labels = gr.File(
-        label="Its label map, if there is one (PNG)", file_types=[".png"], height=90, elem_id="style-labels"
+        label="Its label map, if there is one (PNG)", file_types=[".png"], height=150, elem_id="style-labels"
     )
     per_class = gr.Checkbox(
         False,

@@ -9,10 +9,12 @@ import gradio as gr
 from gradio.events import Dependency
 
 from ..assets import script
-from ..drawing.scenes import new_seed
-from ..drawing.variants import Grid
-from ..models.library import ModelLibrary
+from ..drawing.scenes import Scene, Variant, new_seed
+from ..drawing.variants import Grid, scene_key
+from ..models.library import LoadedModel, ModelLibrary
 from ..server.events import CAREFUL, HEAVY, LIGHT, LOADING, LONG, on_gpu, report_errors
+from ..widgets.live_picture import download_buttons
+from ..widgets.look_strip import LookPicker
 from ..widgets.session import SESSION_SECONDS, Session
 from ..widgets.stopping import stoppable
 from ..widgets.tab import Event, Tab
@@ -36,11 +38,25 @@ class Vary(Tab):
 def vary_tab(library: ModelLibrary, session: Session) -> Vary:
     """Lay out the tab inside an open `gr.Tab` and connect its events."""
     grid = gr.State(Grid(), time_to_live=SESSION_SECONDS)
-    view = vary_layout(library.names)
-    return _connect(Handlers(library, session, grid, view))
+    table = [session.model, session.scene, grid]
+
+    def current(model_name: str, scene: Scene | None, grid: Grid) -> tuple[LoadedModel, Scene, Variant]:
+        model = library.get(model_name)
+        if scene is None or scene_key(model.name, scene) != grid.key:
+            raise ValueError("the label map or the model has changed: open the tab Vary again")
+        return model, scene, grid.entry.variant
+
+    looks: list[LookPicker] = []
+    view = vary_layout(
+        library.names,
+        lambda: looks.append(LookPicker(library, session, "vary-looks")),
+        lambda: download_buttons("vary", current, table, session.looks),
+    )
+    looks[0].previews(current, table)
+    return _connect(Handlers(library, session, grid, view), looks[0])
 
 
-def _connect(handlers: Handlers) -> Vary:
+def _connect(handlers: Handlers, looks: LookPicker) -> Vary:
     view, session, grid = handlers.view, handlers.session, handlers.grid
     outputs = [grid, session.scene, session.variant, *view.components]
     table = [session.model, session.scene, grid]
@@ -63,6 +79,7 @@ def _connect(handlers: Handlers) -> Vary:
     heavy(view.map.make.click, handlers.make, gallery, view.map.images, view.map.seed, stop=view.map.stop)
     heavy(view.grid.fresh.click, handlers.fresh, gallery, stop=view.map.stop)
     light(view.grid.gallery.select, handlers.choose)
+    looks.taken(handlers.take_look, [session.scene, grid], outputs, draws=True)
     light(view.grid.lock.click, handlers.lock)
     light(view.chosen.label.input, handlers.take_class, view.chosen.label)
     light(view.chosen.picture.select, handlers.take_region)

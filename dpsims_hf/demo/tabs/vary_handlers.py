@@ -27,7 +27,7 @@ from ..drawing.scenes import (
     typed_seed,
     walk,
 )
-from ..drawing.settings import image_name, save_images
+from ..drawing.settings import image_name
 from ..drawing.variants import (
     Entry,
     Grid,
@@ -200,13 +200,24 @@ class Handlers:
         grid = replace(grid, entries=entries, chosen=min(chosen, len(entries) - 1), plan=())
         ends = grid.entries[0].variant.seed, grid.entries[-1].variant.seed
         walk_to = ends[1] if ends[0] != ends[1] else planned([], ends[0], 2)[1].seed
-        return self._show_grid(scene, grid) | self._show_chosen(model, scene, grid) | {self.view.walk.end: walk_to}
+        return self._show_grid(scene, grid) | self._show_chosen(scene, grid) | {self.view.walk.end: walk_to}
 
     def choose(self, model_name: str, scene: Scene, grid: Grid, event: gr.SelectData) -> Updates:
         """Show the image that was clicked larger."""
-        model = self._model(model_name, scene, grid)
+        self._model(model_name, scene, grid)
         grid = replace(grid, chosen=min(event.index, len(grid.entries) - 1))
-        return {self.grid: grid} | self._show_chosen(model, scene, grid)
+        return {self.grid: grid} | self._show_chosen(scene, grid)
+
+    def take_look(self, model: LoadedModel, look: Variant, scene: Scene, grid: Grid) -> Updates:
+        """A look of the model becomes the chosen image, and the first one if it is not among them."""
+        self._model(model.name, scene, grid)
+        known = grid.looking_at(look)
+        if grid.entries and known.entry.variant == look:
+            grid = known
+        else:
+            image = render(model, scene, [look], Deadline())[0]
+            grid = grid.with_first(Entry((Shot(look, self._save(scene, look, image)),)))
+        return self._show_grid(scene, grid) | self._show_chosen(scene, grid)
 
     def lock(self, model_name: str, scene: Scene, grid: Grid) -> Updates:
         """Lock the chosen image, or unlock it."""
@@ -231,10 +242,9 @@ class Handlers:
             view.grid.lock: f"Unlock seed {seed}" if grid.entry.locked else f"Lock seed {seed}",
         }
 
-    def _show_chosen(self, model: LoadedModel, scene: Scene, grid: Grid) -> Updates:
+    def _show_chosen(self, scene: Scene, grid: Grid) -> Updates:
         view, entry = self.view, grid.entry
         with Image.open(entry.file) as image:
-            saved = save_images(self.cache, model, scene, [entry.variant], [image])
             picture = picture_html(image, caption(entry, scene))
         seed = entry.variant.seed
         return {
@@ -244,9 +254,6 @@ class Handlers:
             view.chosen.undo: gr.Button(interactive=len(entry.shots) > 1),
             view.chosen.compared: gr.Column(visible=entry.before_and_after is not None),
             view.chosen.before_after: entry.before_and_after,
-            view.chosen.save_image: saved.images[0],
-            view.chosen.save_map: saved.label_map,
-            view.chosen.save_settings: saved.settings,
             view.grid.lock: f"Unlock seed {seed}" if entry.locked else f"Lock seed {seed}",
             view.walk.start: seed,
             view.compare.slider: gr.ImageSlider(None, visible=False),
@@ -292,7 +299,7 @@ class Handlers:
         variant = rerolled(grid.entry.variant, scene, grid.part, typed_seed(seed))
         image = render(model, scene, [variant], Deadline())[0]
         grid = grid.with_entry(grid.entry.changed(variant, self._save(scene, variant, image)))
-        return self._show_grid(scene, grid) | self._show_chosen(model, scene, grid)
+        return self._show_grid(scene, grid) | self._show_chosen(scene, grid)
 
     def undo(self, model_name: str, scene: Scene, grid: Grid) -> Updates:
         """Take the last re-roll of the chosen image back."""
@@ -304,7 +311,7 @@ class Handlers:
                 entry, shots=(*entry.shots[:-1], Shot(entry.variant, self._save(scene, entry.variant, image)))
             )
         grid = grid.with_entry(entry)
-        return self._show_grid(scene, grid) | self._show_chosen(model, scene, grid)
+        return self._show_grid(scene, grid) | self._show_chosen(scene, grid)
 
     # -- between two seeds ----------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The dpsims_hf authors. Licensed under the Apache License, Version 2.0.
 """What the Vary tab looks like; `vary_handlers` says what it does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -61,7 +61,6 @@ class ChosenView(NamedTuple):
         reroll_seed, reroll, undo: change the part, and take it back.
         compared, before_after: the column of the slider between the image before the last change and after it.
         picture, history: the image, and how it was made.
-        save_image, save_map, save_settings: downloads.
     """
 
     label: gr.Dropdown
@@ -73,9 +72,6 @@ class ChosenView(NamedTuple):
     before_after: gr.ImageSlider
     picture: gr.HTML
     history: gr.Markdown
-    save_image: gr.DownloadButton
-    save_map: gr.DownloadButton
-    save_settings: gr.DownloadButton
 
 
 class WalkView(NamedTuple):
@@ -135,16 +131,21 @@ class View(NamedTuple):
         return [*self.map, *self.grid, self.tools, *self.chosen, *self.walk, *self.compare]
 
 
-def vary_layout(model_names: list[str]) -> View:
-    """Lay the tab out inside an open `gr.Tab`."""
+def vary_layout(model_names: list[str], looks: Callable[[], None], downloads: Callable[[], None]) -> View:
+    """Lay the tab out inside an open `gr.Tab`.
+
+    Args:
+        model_names: of the page, the open one first.
+        looks, downloads: lay out the looks of the model, and the buttons that save the chosen image.
+    """
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
-            label_map = _map_column()
+            label_map = _map_column(looks)
         with gr.Column(scale=7, min_width=320):
             grid = _grid_column()
     with gr.Column(visible=False, elem_id="vary-tools") as tools, gr.Tabs():
         with gr.Tab("One part", elem_id="vary-tab-part"):
-            chosen = _chosen()
+            chosen = _chosen(downloads)
         with gr.Tab("Two seeds", elem_id="vary-tab-walk"):
             walk = _walk()
         with gr.Tab("Two models", elem_id="vary-tab-compare"):
@@ -182,7 +183,7 @@ def _seed(label: str, elem_id: str, value: int = 0, **options: object) -> gr.Num
     return gr.Number(value, label=label, step=1, elem_id=elem_id, **options)
 
 
-def _map_column() -> MapView:
+def _map_column(looks: Callable[[], None]) -> MapView:
     _step("1 · Label map")
     note = _hint(NO_SCENE, "vary-map-note")
     label_map = gr.Image(
@@ -197,6 +198,7 @@ def _map_column() -> MapView:
     )
     _step("2 · Seeds")
     _hint("A seed decides what the map leaves open: light, colours, materials. The same seed gives the same image.")
+    looks()
     count = gr.Slider(1, MAX_IMAGES, IMAGES, step=1, label="Number of images", elem_id="vary-count")
     with gr.Row(equal_height=False, elem_classes="controls"):
         seed = _seed("Seed of the first image", "vary-seed", min_width=180, scale=3)
@@ -228,7 +230,7 @@ def _grid_column() -> GridView:
     return GridView(gallery, buttons, lock, fresh)
 
 
-def _chosen() -> ChosenView:
+def _chosen(downloads: Callable[[], None]) -> ChosenView:
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
             _hint("**Change a part, keep the rest.** Click the picture to take one region, or take a whole class:")
@@ -265,16 +267,8 @@ def _chosen() -> ChosenView:
         with gr.Column(scale=7, min_width=320, elem_id="vary-picture-column"):
             picture = gr.HTML(js_on_load=script("clicked_pixel"), elem_id="vary-picture")
             history = _hint("", "vary-history")
-            with gr.Row():
-                downloads = [
-                    gr.DownloadButton(words, size="sm", min_width=100, elem_id=f"vary-download-{kind}")
-                    for kind, words in (
-                        ("image", "Save image"),
-                        ("map", "Save label map"),
-                        ("settings", "Save settings"),
-                    )
-                ]
-    return ChosenView(label, part, reroll_seed, reroll, undo, compared, before_after, picture, history, *downloads)
+            downloads()
+    return ChosenView(label, part, reroll_seed, reroll, undo, compared, before_after, picture, history)
 
 
 def _walk() -> WalkView:

@@ -4,8 +4,10 @@
 from typing import Any, NamedTuple
 
 import gradio as gr
+from gradio.events import Dependency
 
 from ..drawing.found_noise import FoundNoise
+from ..drawing.look_previews import look_name
 from ..drawing.named_looks import NamedLook, clean_name, free_name, named, renamed, with_look, without
 from ..drawing.scenes import Variant, with_seed
 from ..drawing.variants import base
@@ -19,13 +21,14 @@ NONE_YET = "none yet: type a name, and keep what you see"
 
 
 class KeptLooks(NamedTuple):
-    """The components."""
+    """The components, and the event in which one is chosen."""
 
     choice: gr.Dropdown
     name: gr.Textbox
     keep: gr.Button
     rename: gr.Button
     delete: gr.Button
+    chosen: Dependency | None = None
 
 
 def kept_looks(library: ModelLibrary, session: Session, seed: gr.Number) -> KeptLooks:
@@ -48,14 +51,13 @@ def kept_looks(library: ModelLibrary, session: Session, seed: gr.Number) -> Kept
             rename = gr.Button("Rename", size="sm", min_width=80, interactive=False, elem_id="looks-rename")
             delete = gr.Button("Delete", size="sm", min_width=80, interactive=False, elem_id="looks-delete")
     parts = KeptLooks(choice, name, keep, rename, delete)
-    _connect(parts, _Handlers(library), session, seed)
-    return parts
+    return parts._replace(chosen=_connect(parts, _Handlers(library), session, seed))
 
 
-def _connect(parts: KeptLooks, handlers: "_Handlers", session: Session, seed: gr.Number) -> None:
+def _connect(parts: KeptLooks, handlers: "_Handlers", session: Session, seed: gr.Number) -> Dependency:
     quiet = {"show_progress": "hidden"} | CAREFUL
-    chosen, shown = [session.variant, seed, parts.name], [parts.choice, parts.rename, parts.delete]
-    parts.choice.input(report_errors(handlers.choose), [session.looks, parts.choice], chosen, **quiet)
+    taken, shown = [session.variant, seed, parts.name], [parts.choice, parts.rename, parts.delete]
+    chosen = parts.choice.input(report_errors(handlers.choose), [session.looks, parts.choice], taken, **quiet)
     changed = [session.looks, parts.choice, parts.name]
     inputs = [session.model, session.looks, session.variant, seed, parts.name]
     parts.keep.click(report_errors(handlers.keep), inputs, changed, **quiet)
@@ -64,6 +66,7 @@ def _connect(parts: KeptLooks, handlers: "_Handlers", session: Session, seed: gr
     parts.delete.click(report_errors(handlers.delete), inputs, changed, **quiet)
     session.looks.change(handlers.show, [session.looks, parts.choice], shown, **LIGHT)
     parts.choice.change(handlers.show, [session.looks, parts.choice], shown, **LIGHT)
+    return chosen
 
 
 class _Handlers:
@@ -88,9 +91,9 @@ class _Handlers:
         self, model_name: str, looks: tuple[NamedLook, ...], look: Variant, seed: float | None, name: str
     ) -> tuple[tuple[NamedLook, ...], gr.Dropdown, str]:
         """The present look under the name that was typed, or one that says what it is."""
-        variant = with_seed(look, seed)
-        name = clean_name(name) or free_name(looks, clean_name(base(variant)))
-        looks = with_look(looks, name, self.library.get(model_name).name, variant)
+        variant, model = with_seed(look, seed), self.library.get(model_name)
+        name = clean_name(name) or free_name(looks, look_name(model, variant) or clean_name(base(variant)))
+        looks = with_look(looks, name, model.name, variant)
         return looks, _choices(looks, name), name
 
     @staticmethod

@@ -272,7 +272,7 @@ def test_a_class_is_re_rolled_with_a_seed_of_ones_own_and_downloaded(page, libra
     wait(page, lambda: history(page) == f"seed 0, then {scene.labels[1]} with seed 42")
     variant = Variant(0, (Reroll(42, label=scene.labels[1]),))
     expected = pixels(render(library.default, scene, [variant])[0])
-    for kind in ("image", "map", "settings"):
+    for kind in ("image", "labels", "settings"):
         click(page, f"#vary-download-{kind}")
     settings = wait(page, lambda: list(downloads.glob("yard_seed_0_*.json")))[0]
     assert np.array_equal(pixels(recreate(downloaded(page, settings), library.default)[0]), expected)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dpsims_hf.demo.drawing.example_maps import CAMVID_CLASSES, FACADE_CLASSES
 from dpsims_hf.demo.drawing.example_photos import MOODS, example_photos
@@ -30,7 +31,9 @@ from dpsims_hf.demo.drawing.scenes import Deadline, Reroll, Scene, Variant, rend
 from dpsims_hf.demo.drawing.settings import image_name, image_settings, read_settings
 from dpsims_hf.demo.drawing.variants import Grid, Part, Planned, base, fitting, history, rerolled
 from dpsims_hf.demo.image_settings import recreate
-from dpsims_hf.demo.models.library import LoadedModel, load_model
+from dpsims_hf.demo.models.library import LoadedModel, ModelLibrary, load_model
+from dpsims_hf.demo.server import api
+from dpsims_hf.image_processing_label_files import save_ids
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,21 @@ def test_a_walk_starts_from_a_look(model, scene):
     only_sky = walk(model, scene, (3, 9), 2, ["sky"], Deadline(), look.rerolls, found=look.noise)
     assert np.array_equal(np.asarray(only_sky[0]), np.asarray(first))
     assert not np.array_equal(np.asarray(only_sky[1]), np.asarray(last))
+
+
+def test_the_endpoint_interpolate_starts_from_a_look(model, scene, tmp_path):
+    save_ids(scene.label_map, tmp_path / "street.png")
+    handlers = api._Handlers(ModelLibrary(model), str(tmp_path))
+    look = {"noise": BY_CLASS.rows.tolist(), "labels": ["sky", "car"], "photo": "dusk"}
+    files, settings = handlers.interpolate(str(tmp_path / "street.png"), 3, 9, 3, look=look)
+    drawn = [np.asarray(Image.open(file)) for file in files]
+    ends = render(model, scene, [Variant(3, noise=BY_CLASS), Variant(9)])
+    assert np.array_equal(drawn[0], np.asarray(ends[0])) and np.array_equal(drawn[2], np.asarray(ends[1]))
+    assert read_noise(json.loads(json.dumps(settings["look"]))) == replace(BY_CLASS, model="")
+    again, _ = handlers.interpolate(str(tmp_path / "street.png"), 3, 9, 3, look=settings["look"])
+    assert again == files and len(drawn) == 3
+    with pytest.raises(ValueError, match="^look=3 is illegal"):
+        handlers.interpolate(str(tmp_path / "street.png"), look=3)
 
 
 def test_noise_of_another_length_is_told_and_left_out_where_a_scene_is_carried(model, scene):

@@ -16,7 +16,17 @@ from dpsims_hf.demo.drawing.scenes import Deadline, Scene, Variant, render, walk
 from dpsims_hf.demo.models import budget as budgets
 from dpsims_hf.demo.models.budget import Budget, Cost, budget_from_environment
 from dpsims_hf.demo.models.library import LoadedModel, ModelLibrary, check_image_size, load_model
-from dpsims_hf.demo.models.turns import FairTurns, Gone, Request, Visitor, image_turn, in_turns, pass_on, requested
+from dpsims_hf.demo.models.turns import (
+    FairTurns,
+    Gone,
+    Request,
+    Visitor,
+    image_turn,
+    in_turns,
+    pass_on,
+    requested,
+    stand_back,
+)
 from dpsims_hf.demo.server.events import on_gpu
 
 
@@ -38,11 +48,13 @@ class Crowd:
     def __init__(self, turns: FairTurns) -> None:
         self.turns, self.order, self.threads = turns, [], []
 
-    def add(self, name: str, *, address: str = "", further: bool = False) -> None:
+    def add(self, name: str, *, address: str = "", further: bool = False, spare: bool = False) -> None:
         request = Request(Visitor(address, name), turns=self.turns, images=int(further))
 
         def run() -> None:
             with requested(request):
+                if spare:
+                    stand_back()
                 with image_turn():
                     self.order.append(name)
 
@@ -95,6 +107,18 @@ def test_long_requests_are_not_starved_by_short_ones(turns):
         for number in range(4):
             crowd.add(f"stroke {number}")
     assert crowd.join().index("walk") <= 1
+
+
+def test_what_nobody_asked_for_waits_for_everybody(turns):
+    crowd = Crowd(turns)
+    with turns.turn(Visitor("", "holder")):
+        for number in range(3):
+            crowd.add(f"thumbnail {number}", spare=True)
+        for number in range(3):
+            crowd.add(f"stroke {number}")
+            crowd.add(f"walk {number}", further=True)
+    order = crowd.join()
+    assert [name.split()[0] for name in order[6:]] == ["thumbnail"] * 3 and not turns.is_busy
 
 
 def test_an_exception_hands_the_model_on(turns):

@@ -76,7 +76,7 @@ def url(library: ModelLibrary) -> Iterator[str]:
         python_tab(library, session)
         api_endpoints(library)
     demo.queue(max_size=16)
-    _, address, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    _, address, _ = demo.launch(server_name="127.0.0.1", prevent_thread_lock=True, _frontend=False, quiet=True)
     yield address.rstrip("/")
     demo.close()
 
