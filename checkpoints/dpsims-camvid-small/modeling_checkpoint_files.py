@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.file_download import REGEX_COMMIT_HASH
 from safetensors import SafetensorError, safe_open
@@ -219,9 +220,42 @@ def check_loaded(
         )
 
 
+def check_finite(source: str | os.PathLike, network: PreTrainedModel, info: Mapping[str, Any]) -> None:
+    """Refuse weights with numbers that are none, of which every image would be black, or noise, without a word.
+
+    Args:
+        source, network, info: see `check_loaded`. What the files do not hold is not looked at.
+
+    Raises:
+        ValueError: one line that names the first tensor.
+    """
+    absent = set(info["missing_keys"])
+    elsewhere = tuple(network._keys_to_ignore_on_load_missing or ())  # a backbone that is not in the files
+    tensors = {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if tensor.is_floating_point() and tensor.numel() and tensor.device.type != "meta" and name not in absent
+        if not any(re.search(pattern, name) for pattern in elsewhere)
+    }
+    if not tensors:
+        return
+    # A sum is one pass without memory of its own, and no number in it is none; sums of large numbers may be.
+    sums = torch.stack([tensor.sum(dtype=torch.float32).cpu() for tensor in tensors.values()]).isfinite().tolist()
+    suspects = ((name, tensors[name]) for name, is_finite in zip(tensors, sums, strict=True) if not is_finite)
+    for name, tensor in suspects:
+        if tensor.isfinite().all():
+            continue
+        other = "" if tensor.dtype == torch.float32 else " or load it as torch.float32,"
+        raise ValueError(
+            f"{source}: its weight {name!r} holds NaN or infinite numbers in {tensor.dtype};{other} take an earlier "
+            "checkpoint of the run, or fetch the file anew"
+        )
+
+
 __all__ = [
     "WHERE",
     "check_fetch",
+    "check_finite",
     "check_header_length",
     "check_loaded",
     "check_weights",

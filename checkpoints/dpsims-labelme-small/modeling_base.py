@@ -15,7 +15,7 @@ from .layers_label import LabelConv2d
 from .layers_noise import NoiseConv2d, canonical_noise
 from .layers_spade import init_spectral_norm
 from .layers_texture import TextureNoise, white_noise
-from .modeling_checkpoint_files import WHERE, check_loaded, check_weights, pinned_revision
+from .modeling_checkpoint_files import WHERE, check_finite, check_loaded, check_weights, pinned_revision
 from .modeling_checks import check_images, check_multiples, is_integer
 from .modeling_inference import inference_form, kept_inference_form
 from .modeling_outputs import GeneratorOutput
@@ -111,7 +111,7 @@ class FoldableModel(SavedWithCode, PreTrainedModel):
 
         Raises:
             ValueError: for a config with fields out of their bounds, and for weights that are not of its network: far
-                smaller, far larger (such ones are not fetched), or without most of its tensors.
+                smaller, far larger (such ones are not fetched), without most of its tensors, or not finite.
             OSError: for a checkpoint without safetensors files.
             RuntimeError: for weights of other sizes than the config's.
         """
@@ -135,6 +135,7 @@ class FoldableModel(SavedWithCode, PreTrainedModel):
             ) from error
         if source is not None:
             check_loaded(source, model, info)
+            check_finite(source, model, info)
         own_memory(model)
         return (model, info) if wants_info else model
 

@@ -99,9 +99,7 @@ def test_a_name_typed_on_a_public_page_runs_nothing(checkpoint, tmp_path, trap):
     in_the_cache(changed(checkpoint, tmp_path / "large", num_labels=10**9), "stranger/large")
     library = ModelLibrary(load_model("default", str(checkpoint)), local_folders=False)
     demo = build_demo(library)
-    _, url, _ = demo.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True
-    )
+    _, url, _ = demo.launch(prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True)
     Image.new("RGB", (64, 32)).save(tmp_path / "photo.png")
     try:
         client = Client(url, verbose=False)

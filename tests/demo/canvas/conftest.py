@@ -19,9 +19,7 @@ def events() -> dict[str, list[np.ndarray]]:
 @pytest.fixture(scope="module")
 def url(events) -> Iterator[str]:
     demo = build_app(lambda name, label_map: events[name].append(label_map))
-    _, address, _ = demo.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True
-    )
+    _, address, _ = demo.launch(prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True)
     yield address
     demo.close()
 

@@ -49,9 +49,7 @@ def url(library: ModelLibrary) -> Iterator[str]:
     with gr.Blocks(analytics_enabled=False) as demo:
         api.api_endpoints(library)
     demo.queue(max_size=16)
-    _, url, _ = demo.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True
-    )
+    _, url, _ = demo.launch(prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True)
     yield url
     demo.close()
 

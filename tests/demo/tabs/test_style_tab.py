@@ -196,9 +196,7 @@ def test_the_endpoint_gives_image_and_style(model, scene, photo, tmp_path):
     with gr.Blocks(analytics_enabled=False) as demo:
         api.api_endpoints(ModelLibrary(model, local_folders=False))
     demo.queue()
-    _, url, _ = demo.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True
-    )
+    _, url, _ = demo.launch(prevent_thread_lock=True, _frontend=False, quiet=True, show_error=True)
     try:
         client = Client(url, verbose=False)
         street_file, photo_file = (handle_file(str(tmp_path / name)) for name in ("street.png", "photo.png"))
