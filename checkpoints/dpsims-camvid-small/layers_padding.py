@@ -17,6 +17,7 @@ class _Mirror(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height, width) to (batch, channels, height + 2, width + 2)."""
         batch, channels, height, width = maps.shape
         layout = (
             torch.channels_last if maps.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
@@ -40,6 +41,7 @@ class _Folded(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height + 2, width + 2) to (batch, channels, height, width)."""
         rows = gradient[:, :, 1:-1]
         folded = rows[..., 1:-1].clone(memory_format=torch.preserve_format)
         columns = torch.stack([rows[..., 0], rows[..., -1]], dim=-1)

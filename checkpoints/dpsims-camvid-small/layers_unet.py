@@ -18,6 +18,7 @@ class _Doubled(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, height, width) to (batch, channels, 2 height, 2 width)."""
         return F.interpolate(maps, scale_factor=2, mode="nearest")
 
     @staticmethod
@@ -30,6 +31,7 @@ class _SummedByFours(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """(batch, channels, 2 height, 2 width) to (batch, channels, height, width)."""
         upper, lower = gradient[:, :, ::2], gradient[:, :, 1::2]
         return (upper[..., ::2] + upper[..., 1::2]).add_(lower[..., ::2] + lower[..., 1::2])
 

@@ -214,7 +214,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "enable_monitoring": False,
         "app_kwargs": {"middleware": [Middleware(Guard)]},
-        # Gradio asks its own page once and ends if there is no answer within three seconds: a busy machine takes longer.
+        # Gradio asks its own page once and ends without an answer in three seconds: a busy machine takes longer.
         "_frontend": False,
     }
 
