@@ -210,7 +210,8 @@ def test_classes_that_the_other_model_lacks_are_named(model, scene):
 @pytest.fixture(scope="module")
 def handlers(model) -> Handlers:
     with gr.Blocks(analytics_enabled=False):
-        return Handlers(ModelLibrary(model), new_session(), gr.State(Grid()), vary_layout(["tiny"]))
+        view = vary_layout(["tiny"], lambda: None, lambda: None)
+        return Handlers(ModelLibrary(model), new_session(), gr.State(Grid()), view)
 
 
 def test_images_of_another_map_are_never_continued(handlers, model, scene):
