@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from ...layers_label import LabelConv2d
 
@@ -120,7 +121,7 @@ def _class_axes(model: nn.Module) -> dict[str, tuple[int, int]]:
 def _split_spectral_norm(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, module in model.named_modules():
         folded = state.get(f"{name}.weight")
-        if type(module).__name__ != "ParametrizedConv2d" or folded is None:
+        if folded is None or not parametrize.is_parametrized(module, "weight"):
             continue
         prefix = f"{name}.parametrizations.weight"
         del state[f"{name}.weight"]
