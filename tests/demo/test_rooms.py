@@ -12,7 +12,7 @@ import dpsims_hf
 
 DEMO = Path(dpsims_hf.__file__).parent / "demo"
 PACKAGE = "dpsims_hf.demo"
-WITHOUT_A_PAGE = ("uploads", "models", "drawing")
+WITHOUT_A_PAGE = ("uploads", "models", "drawing", "choose_looks")
 ROOMS = (*WITHOUT_A_PAGE, "assets", "server", "canvas", "widgets", "tabs")  # each may import those before it
 
 
