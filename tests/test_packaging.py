@@ -86,7 +86,8 @@ def test_the_table_of_libraries_is_that_of_the_extras():
 
 def test_everything_that_is_imported_is_required():
     required = {canonicalize_name(Requirement(line).name) for line in own("all") | set(PROJECT["dependencies"])}
-    names = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in required} | {"gradio_client", "starlette", "python_multipart"}
+    names = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in required}
+    names |= {"gradio_client", "starlette", "python_multipart"}  # by gradio
     brought_along = {"pyarrow", "fsspec", "filelock", "httpx", "httpx2"}  # by datasets and huggingface_hub
     names |= {*brought_along, "spaces", "dpsims_hf", *sys.stdlib_module_names}
     for path in (ROOT / "dpsims_hf").rglob("*.py"):
