@@ -40,6 +40,7 @@ def save_originals(folder: Path, family: str, num_labels: int = 5) -> list[str]:
     return [*command, "--discriminator", str(folder / "D.pth"), "--image_size", "64", "128"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["oasis", "dpgan"])
 def test_the_folder_makes_images_segments_and_trains(family: str, tmp_path: Path, capsys):
     assert main([*save_originals(tmp_path, family), "--void_label_id", "4"]) == 0

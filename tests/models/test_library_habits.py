@@ -55,6 +55,7 @@ def model(request) -> PreTrainedModel:
     return built(*request.param)
 
 
+@pytest.mark.slow
 def test_save_and_load_of_each_class(model, tmp_path):
     """By its own class, and by the Auto classes that its config names; the same to the bit."""
     expected = answer(model)
@@ -86,6 +87,7 @@ def test_the_metadata_of_safetensors(model, tmp_path):
         assert set(tensors.keys()) == set(model.state_dict())
 
 
+@pytest.mark.slow
 def test_sharded_weights(model, tmp_path):
     model.save_pretrained(tmp_path, max_shard_size="10KB", **saving(model))
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
@@ -172,6 +174,7 @@ def test_classes_are_registered_for_their_auto_classes(cls):
 # -- attention --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "part"), [(family, part) for family in FAMILIES for part in PARTS[:2]])
 def test_implementations_of_attention_agree(family, part, tmp_path):
     built(family, part).save_pretrained(tmp_path, **saving(built(family, part)))

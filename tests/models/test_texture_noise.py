@@ -177,6 +177,7 @@ def test_wrong_texture_seeds_are_named(seed: object, message: str):
         make("dpsims", texture_noise=True)(**inputs(), texture_seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_exports(family: str):
     model = make(family, texture_noise=True, upsample_mode="bilinear")

@@ -66,6 +66,7 @@ def labelme(root: Path) -> dict[str, bytes]:
     return files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [cmp, voc, labelme])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_from_a_folder_to_the_page(make, tmp_path, capsys):

@@ -122,6 +122,7 @@ def assert_made(example: Example, model: LoadedModel, variant: Variant | None = 
     assert np.array_equal(np.asarray(Image.open(example.image)), np.asarray(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("write", [snippets.pipeline_snippet, snippets.auto_model_snippet, snippets.recreate_snippet])
 def test_the_programs_make_the_image(prepare, model, write, name):
